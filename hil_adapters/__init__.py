@@ -1,0 +1,1 @@
+"""Devices on the wire. Imports neither ``twin`` nor mosaik."""

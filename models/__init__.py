@@ -1,0 +1,1 @@
+"""Physics: feeder, devices and their functions. Imports neither ``twin`` nor mosaik."""

@@ -1,0 +1,75 @@
+"""The plant of one scenario in arrays: homes, fleets and exogenous series. Built by ``twin.assembly``.
+
+Sign: consumption positive. Order is the scenario's and is fixed at assembly; index arrays map device -> home and
+home -> bus. A *home* is a connection point (POD): everything behind one meter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.battery import BatteryFleet
+from models.inverter import InverterFleet
+
+__all__ = ["FloatArray", "IntArray", "Plant", "Tariff"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tariff:
+    """Energy prices at the meter for every step, shape (T,)."""
+
+    price_import_eur_kwh: FloatArray
+    price_export_eur_kwh: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plant:
+    """Everything the simulators need that does not depend on the strategy. H homes, L loads, P PV, B batteries."""
+
+    start_utc_s: int
+    """Start of the run, seconds since 1970-01-01 UTC."""
+    dt_s: int
+    n_steps: int
+    home_name: tuple[str, ...]
+    home_bus: IntArray
+    """Bus position of each home, shape (H,)."""
+    load_name: tuple[str, ...]
+    load_home: IntArray
+    load_p_kw: NDArray[np.float32]
+    """Active power of each load, shape (T, L), at least 0 for ordinary loads."""
+    load_q_kvar: NDArray[np.float32]
+    pv_name: tuple[str, ...]
+    pv_home: IntArray
+    pv_available_kw: NDArray[np.float32]
+    """Power the generator could give, shape (T, P), consumption positive: at most 0."""
+    pv_inverter: InverterFleet
+    battery_name: tuple[str, ...]
+    battery_home: IntArray
+    battery: BatteryFleet
+    battery_inverter: InverterFleet
+    battery_soc_start: FloatArray
+    tariff: Tariff
+
+    @property
+    def n_homes(self) -> int:
+        """Number of homes H."""
+        return len(self.home_name)
+
+    @property
+    def load_bus(self) -> IntArray:
+        """Bus of each load, shape (L,)."""
+        return self.home_bus[self.load_home]
+
+    @property
+    def pv_bus(self) -> IntArray:
+        """Bus of each PV generator, shape (P,)."""
+        return self.home_bus[self.pv_home]
+
+    @property
+    def battery_bus(self) -> IntArray:
+        """Bus of each battery, shape (B,)."""
+        return self.home_bus[self.battery_home]

@@ -1,0 +1,166 @@
+"""The signal vocabulary: every quantity that travels between simulators or into a store.
+
+A signal has an axis (what it has one value for), a unit and a sign convention. Connections are checked against
+it when a world is assembled, and the store takes names, units and resolution from it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["RECORDED", "SIGNALS", "Axis", "Sign", "Signal", "recorded_on", "signal"]
+
+
+class Axis(StrEnum):
+    """What a signal has one value for."""
+
+    FEEDER = "feeder"
+    """The feeder as a whole: one value."""
+    BUS = "bus"
+    LINE = "line"
+    TRAFO = "trafo"
+    HOME = "home"
+    LOAD = "load"
+    PV = "pv"
+    BATTERY = "battery"
+
+
+class Sign(StrEnum):
+    """What a positive value means."""
+
+    CONSUMPTION = "consumption positive"
+    """Power drawn at the terminal; export and generation are negative."""
+    DOWNWARD = "positive from high to low voltage"
+    MAGNITUDE = "never negative"
+    NONE = "no direction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One quantity of the vocabulary."""
+
+    axis: Axis
+    name: str
+    """Name with its unit, unique within the axis."""
+    unit: str
+    sign: Sign
+    quantum: float
+    """Resolution kept in the store, in ``unit``; 0 keeps float32 as it is."""
+    text: str
+    """What it is, for the reader of a report or a table."""
+
+    @property
+    def key(self) -> str:
+        """Name across axes, e.g. ``bus.vm_pu``."""
+        return f"{self.axis}.{self.name}"
+
+
+def _power(axis: Axis, name: str, text: str, sign: Sign = Sign.CONSUMPTION) -> Signal:
+    unit = "kvar" if name.endswith("kvar") else "kW"
+    return Signal(axis=axis, name=name, unit=unit, sign=sign, quantum=1e-3, text=text)
+
+
+def _voltage(axis: Axis, name: str, text: str) -> Signal:
+    return Signal(axis=axis, name=name, unit="pu", sign=Sign.MAGNITUDE, quantum=1e-5, text=text)
+
+
+def _loading(axis: Axis, text: str) -> Signal:
+    return Signal(
+        axis=axis, name="loading_percent", unit="%", sign=Sign.MAGNITUDE, quantum=1e-3, text=text
+    )
+
+
+def _price(name: str, text: str) -> Signal:
+    return Signal(
+        axis=Axis.FEEDER, name=name, unit="EUR/kWh", sign=Sign.NONE, quantum=0.0, text=text
+    )
+
+
+RECORDED: tuple[Signal, ...] = (
+    _power(Axis.FEEDER, "p_import_kw", "power from the upstream grid"),
+    _power(Axis.FEEDER, "q_import_kvar", "reactive power from the upstream grid"),
+    _power(Axis.FEEDER, "p_loss_kw", "losses of lines and transformers", Sign.MAGNITUDE),
+    _power(Axis.FEEDER, "p_load_kw", "all loads"),
+    _power(Axis.FEEDER, "p_pv_kw", "all PV generators, as fed in"),
+    _power(Axis.FEEDER, "p_pv_available_kw", "all PV generators, as the sun would give"),
+    _power(Axis.FEEDER, "p_battery_kw", "all batteries"),
+    _power(Axis.FEEDER, "p_balance_kw", "import less losses and all devices: the balance error"),
+    _voltage(Axis.FEEDER, "vm_min_pu", "lowest bus voltage"),
+    _voltage(Axis.FEEDER, "vm_p05_pu", "5 % quantile of the bus voltages"),
+    _voltage(Axis.FEEDER, "vm_median_pu", "median of the bus voltages"),
+    _voltage(Axis.FEEDER, "vm_p95_pu", "95 % quantile of the bus voltages"),
+    _voltage(Axis.FEEDER, "vm_max_pu", "highest bus voltage"),
+    Signal(
+        axis=Axis.FEEDER,
+        name="residual_kva",
+        unit="kVA",
+        sign=Sign.MAGNITUDE,
+        quantum=0.0,
+        text="what inverter functions and feeder still disagree by",
+    ),
+    Signal(
+        axis=Axis.FEEDER,
+        name="iterations",
+        unit="1",
+        sign=Sign.MAGNITUDE,
+        quantum=0.0,
+        text="power flows solved in the step",
+    ),
+    _price("price_import_eur_kwh", "price of energy bought at the meter"),
+    _price("price_export_eur_kwh", "price of energy sold at the meter"),
+    _voltage(Axis.BUS, "vm_pu", "voltage magnitude"),
+    _loading(Axis.LINE, "current over rating"),
+    _power(Axis.TRAFO, "p_kw", "power through the transformer", Sign.DOWNWARD),
+    _power(Axis.TRAFO, "q_kvar", "reactive power through the transformer", Sign.DOWNWARD),
+    _loading(Axis.TRAFO, "current over rated current"),
+    _power(Axis.HOME, "p_kw", "meter of the home"),
+    _power(Axis.LOAD, "p_kw", "active power of the load"),
+    _power(Axis.LOAD, "q_kvar", "reactive power of the load"),
+    _power(Axis.PV, "p_kw", "active power of the PV inverter, as fed in"),
+    _power(Axis.PV, "q_kvar", "reactive power of the PV inverter"),
+    _power(Axis.PV, "p_available_kw", "power the sun would give"),
+    _power(Axis.BATTERY, "p_kw", "active power of the battery, as reached"),
+    _power(Axis.BATTERY, "q_kvar", "reactive power of the battery inverter"),
+    Signal(
+        axis=Axis.BATTERY,
+        name="soc",
+        unit="1",
+        sign=Sign.MAGNITUDE,
+        quantum=1e-4,
+        text="state of charge at the start of the step",
+    ),
+)
+"""What a run stores, in the store's order."""
+
+_INTERNAL: tuple[Signal, ...] = (
+    _power(Axis.PV, "p_ask_kw", "active power the device gives before voltage-dependent functions"),
+    _power(Axis.PV, "p_limit_kw", "largest feed-in allowed by the strategy", Sign.MAGNITUDE),
+    _power(Axis.BATTERY, "p_set_kw", "set-point of the strategy"),
+    _power(Axis.BATTERY, "p_ask_kw", "active power the device gives before voltage-dependent functions"),
+    Signal(
+        axis=Axis.BATTERY,
+        name="soc_end",
+        unit="1",
+        sign=Sign.MAGNITUDE,
+        quantum=1e-4,
+        text="state of charge at the end of the step",
+    ),
+    _voltage(Axis.HOME, "vm_pu", "voltage at the connection point"),
+    _power(Axis.HOME, "load_kw", "load of the home"),
+    _power(Axis.HOME, "pv_kw", "available PV power of the home"),
+)
+
+SIGNALS: dict[str, Signal] = {entry.key: entry for entry in (*RECORDED, *_INTERNAL)}
+"""The whole vocabulary by ``axis.name``."""
+
+
+def signal(key: str) -> Signal:
+    """Return the signal with the key ``axis.name``; ``KeyError`` names the ones there are."""
+    try:
+        return SIGNALS[key]
+    except KeyError:
+        raise KeyError(f"no signal {key!r}; there are {', '.join(sorted(SIGNALS))}") from None
+
+
+def recorded_on(axis: Axis) -> tuple[Signal, ...]:
+    """Return the recorded signals of one axis in the store's order."""
+    return tuple(entry for entry in RECORDED if entry.axis == axis)
