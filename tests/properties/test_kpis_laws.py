@@ -1,0 +1,173 @@
+"""Laws of the KPIs: cutting a run into other chunks and reordering elements change nothing."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twin.kpis import KpiAccumulator, KpiContext, KpiLimits
+from twin.kpis.accumulator import NEEDED
+from twin.signals import Axis, Chunk
+
+SIZES = {
+    Axis.FEEDER: 1,
+    Axis.BUS: 5,
+    Axis.LINE: 3,
+    Axis.TRAFO: 4,
+    Axis.HOME: 4,
+    Axis.LOAD: 5,
+    Axis.PV: 3,
+    Axis.BATTERY: 2,
+}
+
+
+def make_run(seed, dt_s, n_steps, offset_s):
+    rng = np.random.default_rng(seed)
+    context = KpiContext(
+        dt_s=dt_s,
+        n_steps=n_steps,
+        start_utc_s=1468274400 + offset_s,
+        bus_name=tuple(f"b{i}" for i in range(5)),
+        line_name=tuple(f"l{i}" for i in range(3)),
+        trafo_name=tuple(f"t{i}" for i in range(4)),
+        trafo_level=("HV/MV", "MV/LV", "MV/LV", "MV/LV"),
+        head_trafos=(0,),
+        home_name=tuple(f"h{i}" for i in range(4)),
+        load_home=(0, 1, 2, 3, 3),
+        pv_home=(2, 0, 2),
+        battery_home=(1, 2),
+        battery_capacity_kwh=(5.0, 7.5),
+        limits=KpiLimits(vm_min_pu=0.95, vm_max_pu=1.05),
+    )
+    arrays = {}
+    for key, axis in NEEDED.items():
+        values = rng.normal(size=(n_steps, SIZES[axis])) * 10
+        if key == "bus.vm_pu":
+            values = 1 + 0.06 * rng.normal(size=values.shape)
+        elif key == "load.p_kw" or key.endswith(("percent", "kva", "eur_kwh", "iterations")):
+            values = np.abs(values)
+        elif key in {"pv.p_available_kw", "pv.p_kw"}:
+            values = -np.abs(values)
+        arrays[key] = values.astype(np.float32)
+    arrays["pv.p_available_kw"] = np.minimum(arrays["pv.p_available_kw"], arrays["pv.p_kw"])
+    return context, arrays
+
+
+def evaluate(context, arrays, cuts=()):
+    accumulator = KpiAccumulator(context)
+    edges = [0, *sorted(cuts), context.n_steps]
+    for first, last in pairwise(edges):
+        accumulator.add(
+            Chunk(first_step=first, arrays={key: array[first:last] for key, array in arrays.items()})
+        )
+    return accumulator.values(), accumulator.elements()
+
+
+RUNS = st.tuples(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([60, 180, 225, 300, 450, 900]),
+    st.integers(1, 300),
+    st.sampled_from([0, 180, 300, 900, 3660]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(RUNS, st.data())
+def test_cutting_a_run_into_other_chunks_changes_no_bit(run, data):
+    context, arrays = make_run(*run)
+    cuts = data.draw(st.sets(st.integers(1, max(context.n_steps - 1, 1)), max_size=8))
+    cuts = {cut for cut in cuts if cut < context.n_steps}
+    assert evaluate(context, arrays, cuts) == evaluate(context, arrays)
+
+
+def test_a_fortnight_in_days_or_odd_pieces_gives_the_same_weeks():
+    context, arrays = make_run(1, 900, 14 * 96, 0)
+    whole = evaluate(context, arrays)
+    assert evaluate(context, arrays, range(96, 14 * 96, 96)) == whole
+    assert evaluate(context, arrays, range(67, 14 * 96, 67)) == whole
+
+
+def close_to(value, rel):
+    return None if value is None else pytest.approx(value, rel=rel, abs=1e-9)
+
+
+def permuted(context, arrays, rng):
+    """Return the same run with every fleet and every kind of element in another order."""
+    order = {axis: rng.permutation(size) for axis, size in SIZES.items()}
+    home_position = np.argsort(order[Axis.HOME])
+
+    def picked(values, axis):
+        return tuple(values[i] for i in order[axis])
+
+    def homes(values, axis):
+        return tuple(int(home_position[home]) for home in picked(values, axis))
+
+    changed = replace(
+        context,
+        bus_name=picked(context.bus_name, Axis.BUS),
+        line_name=picked(context.line_name, Axis.LINE),
+        trafo_name=picked(context.trafo_name, Axis.TRAFO),
+        trafo_level=picked(context.trafo_level, Axis.TRAFO),
+        head_trafos=tuple(int(np.argsort(order[Axis.TRAFO])[i]) for i in context.head_trafos),
+        home_name=picked(context.home_name, Axis.HOME),
+        load_home=homes(context.load_home, Axis.LOAD),
+        pv_home=homes(context.pv_home, Axis.PV),
+        battery_home=homes(context.battery_home, Axis.BATTERY),
+        battery_capacity_kwh=picked(context.battery_capacity_kwh, Axis.BATTERY),
+    )
+    return changed, {key: array[:, order[NEEDED[key]]] for key, array in arrays.items()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(RUNS)
+def test_the_order_of_elements_changes_nothing(run):
+    context, arrays = make_run(*run)
+    values, elements = evaluate(context, arrays)
+    again, elements_again = evaluate(*permuted(context, arrays, np.random.default_rng(run[0])))
+    for before, after in zip(values, again, strict=True):
+        assert (after.name, after.where, after.step, after.note) == (
+            before.name,
+            before.where,
+            before.step,
+            before.note,
+        )
+        assert after.value == close_to(before.value, rel=1e-12)
+    by_name = {(row["axis"], row["name"]): row for row in elements_again}
+    assert [by_name[row["axis"], row["name"]] for row in elements] == elements
+
+
+@settings(max_examples=30, deadline=None)
+@given(RUNS)
+def test_figures_of_one_run_fit_together(run):
+    context, arrays = make_run(*run)
+    found = {value.name: value.value for value in evaluate(context, arrays)[0]}
+    hours = context.n_steps * context.dt_h
+    assert found["vm_min_pu"] <= found["vm_max_pu"]
+    assert found["band_worst_node_hours"] <= found["band_hours"] <= found["band_node_hours"] + 1e-9
+    assert found["band_hours"] <= hours
+    for part in ("mvlv", "hvmv", "head"):
+        assert found[f"reverse_{part}_percent"] == pytest.approx(100 * found[f"reverse_{part}_hours"] / hours)
+    for kind in ("line", "trafo"):
+        assert found[f"{kind}_over_100_hours"] <= found[f"{kind}_over_80_hours"] <= hours
+    # energy through the head is the sum of both directions
+    net_kwh = float(arrays["feeder.p_import_kw"].sum(dtype=np.float64)) * context.dt_h
+    assert found["import_kwh"] - found["reverse_head_energy_kwh"] == pytest.approx(net_kwh, abs=1e-6)
+    assert 0 <= found["curtailed_percent"] <= 100
+    assert found["battery_cycles_mean"] <= found["battery_cycles_max"] + 1e-12
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_splitting_every_step_in_three_changes_no_energy_and_no_quarter(seed, n_steps):
+    context, arrays = make_run(seed, 900, n_steps, 0)
+    fine = replace(context, dt_s=300, n_steps=3 * n_steps)
+    coarse_values = evaluate(context, arrays)[0]
+    fine_values = evaluate(fine, {key: np.repeat(array, 3, axis=0) for key, array in arrays.items()})[0]
+    for coarse, value in zip(coarse_values, fine_values, strict=True):
+        if coarse.name.startswith("en50160"):
+            continue  # steps of 15 min stand for 10-min means there, marked as indicative
+        assert value.value == close_to(coarse.value, rel=1e-6)
+        assert value.step == (None if coarse.step is None else 3 * coarse.step)
