@@ -1,0 +1,71 @@
+"""Names of files in a scenario: which fields hold one, and how they follow when the file moves."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path as FilePath
+from typing import Any
+
+from twin.scenario.marks import Path
+from twin.scenario.schema import is_file_source
+
+__all__ = ["file_references", "rebase", "value_at"]
+
+
+def file_references(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield (path of the field, file name as written) for every file that plain scenario ``data`` names."""
+    for path, text, head, tail in _fields(data):
+        yield path, text[len(head) : len(text) - len(tail)]
+
+
+def rebase(data: dict[str, Any], folder_of: Callable[[Path], FilePath], new_folder: FilePath) -> None:
+    """Rewrite in ``data`` all file names relative to ``folder_of(path)`` so that they are relative to ``new_folder``."""
+    for path, text, head, tail in list(_fields(data)):
+        name = text[len(head) : len(text) - len(tail)]
+        old_folder = folder_of(path)
+        if FilePath(name).is_absolute() or old_folder.resolve() == new_folder.resolve():
+            continue
+        moved = FilePath(os.path.relpath(old_folder.resolve() / name, new_folder.resolve())).as_posix()
+        _put(data, path, f"{head}{moved}{tail}")
+
+
+def _fields(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
+    """Yield (path, text, head, tail) where ``text`` is head + file name + tail; tolerant of wrong types."""
+    source = value_at(data, ("feeder", "source"))
+    if isinstance(source, str) and is_file_source(source):
+        yield ("feeder", "source"), source, "", ""
+    for name in _keys(data.get("sources")):
+        file = value_at(data, ("sources", name, "file"))
+        if isinstance(file, str):
+            yield ("sources", name, "file"), file, "", ""
+    devices = data.get("devices")
+    for index in range(len(devices) if isinstance(devices, list) else 0):
+        csv = value_at(data, ("devices", index, "csv"))
+        if isinstance(csv, str):
+            yield ("devices", index, "csv"), csv, "", ""
+        profile = value_at(data, ("devices", index, "profile"))
+        if isinstance(profile, str) and profile.startswith("weather:"):
+            yield ("devices", index, "profile"), profile, "weather:", ""
+    for name in _keys(data.get("strategies")):
+        use = value_at(data, ("strategies", name, "use"))
+        if isinstance(use, str) and ".py:" in use:
+            yield ("strategies", name, "use"), use, "", ":" + use.rpartition(":")[2]
+
+
+def _keys(value: object) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """Return what plain ``data`` holds at ``path``; None where it ends before."""
+    for part in path:
+        if isinstance(part, int) and isinstance(data, list):
+            data = data[part] if part < len(data) else None
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _put(data: Any, path: Path, text: str) -> None:
+    for part in path[:-1]:
+        data = data[part]
+    data[path[-1]] = text
