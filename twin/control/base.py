@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from models.battery import BatteryFleet
 
-__all__ = ["Controller", "ControllerFactory", "FloatArray", "Forecast", "IntArray", "Observation", "Proposal", "Site"]
+__all__ = [
+    "Controller",
+    "ControllerFactory",
+    "FloatArray",
+    "Forecast",
+    "IntArray",
+    "Observation",
+    "Proposal",
+    "Site",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -104,5 +113,3 @@ class ControllerFactory(Protocol):
     def __call__(self, site: Site, **params: Any) -> Controller:
         """Return a controller; raise ``ValueError`` or ``TypeError`` for parameters that make no sense."""
         ...
-
-

@@ -1,0 +1,23 @@
+"""Strategies: what a user's own class needs comes from here.
+
+    from twin.control import Observation, Proposal, Site
+
+Pure over arrays: no clock, no I/O, no mosaik. The built-in strategies are loaded by name through
+:mod:`twin.control.registry`, so that the LP solver is imported only where it is used.
+"""
+
+from twin.control.base import Controller, ControllerFactory, Forecast, Observation, Proposal, Site
+from twin.control.checks import checked
+from twin.control.sharing import home_sum, share_out_kw
+
+__all__ = [
+    "Controller",
+    "ControllerFactory",
+    "Forecast",
+    "Observation",
+    "Proposal",
+    "Site",
+    "checked",
+    "home_sum",
+    "share_out_kw",
+]

@@ -1,0 +1,177 @@
+"""Model predictive control: each home follows the cheapest plan for the coming hours.
+
+One linear program per home (:mod:`twin.control.home_lp`), kept in the solver and warm started; homes without a
+battery are skipped, several batteries of a home are planned together. One program for each home, rather than one
+for all, because the homes do not share a constraint.
+
+Energy left at the end of the window has a worth, or every plan would end with an empty battery. Unless given, it
+is the discharge efficiency times the middle between the mean import and the mean export price of the window: less
+than the energy saves when it is used, more than it earns when it is sold, so it is neither hoarded nor dumped. It is
+taken from windows of full length only; the shorter ones at the end of the run keep the last one. A plan whose
+window reaches the end of the run is therefore never dearer than any other way to run the same battery, the energy
+left being counted at that worth, if the forecast is perfect, prices are not negative and export pays no more than
+import costs.
+
+The standing loss takes a battery at rest below ``soc_min``; the plan keeps enough energy to stay above.
+
+Of several cheapest plans the solver returns any; with a standing loss, the one that charges late. A peak weight
+makes it prefer the plan with the lower peak. Charging late is a poor choice where the forecast may be wrong, so the
+plan can be given a caution: buying counts dearer and selling cheaper by it in the present step, fading to nothing
+at the end of the window. Surplus is then stored while it is there, and stored energy used while there is need.
+"""
+
+from dataclasses import fields
+from typing import get_args
+
+import numpy as np
+
+from models.battery import BatteryFleet, clip_power_kw, power_limits_kw
+from twin.control.base import FloatArray, IntArray, Observation, Proposal, Site
+from twin.control.forecast import ForecastKind
+from twin.control.home_lp import HomeLp, HomeWindow
+from twin.control.sharing import home_sum, share_out_kw
+from twin.units import hours
+
+__all__ = ["Mpc"]
+
+_CAUTION_EUR_KWH = 0.02
+
+
+class Mpc:
+    """Plan each home's batteries for the lowest cost of energy at the meter, again and again.
+
+    Args:
+        site: the plant.
+        horizon_h: length of the plan [h]; cut at the end of the run.
+        replan_every_h: time between two plans [h]; in between the meter of each home follows the plan: its batteries
+            make up for what load, PV and stored energy differ from the plan.
+        forecast: what the plan may know; the runner gives the strategy a forecast of this kind.
+        terminal_price_eur_kwh: worth of a stored kWh at the end of the window [EUR/kWh]; from the prices unless
+            given.
+        caution_eur_kwh: distrust of the forecast, see above [EUR/kWh]; unless given, 0 with a perfect forecast and
+            0.02 with another.
+        peak_weight_eur_kw: price on the largest import or export of the home within each window [EUR/kW].
+
+    Raises:
+        ValueError: a parameter is outside its range.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        horizon_h: float = 24.0,
+        replan_every_h: float = 0.25,
+        forecast: ForecastKind = "perfect",
+        terminal_price_eur_kwh: float | None = None,
+        caution_eur_kwh: float | None = None,
+        peak_weight_eur_kw: float = 0.0,
+    ) -> None:
+        if not hours(site.dt_s) <= horizon_h < np.inf:
+            raise ValueError(
+                f"horizon_h must be at least one step, {hours(site.dt_s):g} h (got {horizon_h:g})"
+            )
+        if not 0.0 < replan_every_h <= horizon_h:
+            raise ValueError(f"replan_every_h must be above 0 and at most horizon_h (got {replan_every_h:g})")
+        if forecast not in get_args(ForecastKind):
+            raise ValueError(
+                f"forecast must be one of {', '.join(get_args(ForecastKind))} (got {forecast!r})"
+            )
+        if terminal_price_eur_kwh is not None and not np.isfinite(terminal_price_eur_kwh):
+            raise ValueError(f"terminal_price_eur_kwh must be finite (got {terminal_price_eur_kwh:g})")
+        if caution_eur_kwh is None:
+            caution_eur_kwh = 0.0 if forecast == "perfect" else _CAUTION_EUR_KWH
+        _refuse_negative("caution_eur_kwh", caution_eur_kwh)
+        _refuse_negative("peak_weight_eur_kw", peak_weight_eur_kw)
+        self.forecast = forecast
+        self._site = site
+        self._horizon = min(round(horizon_h / hours(site.dt_s)), site.n_steps)
+        self._replan_steps = max(round(replan_every_h / hours(site.dt_s)), 1)
+        self._caution_eur_kwh = caution_eur_kwh
+        self._terminal_price_eur_kwh = terminal_price_eur_kwh
+        self._stored_value_eur_kwh = np.full(site.battery.n, np.nan)
+        self._longest = 0
+        self._homes = _batteries_by_home(site.battery_home)
+        self._programs = [
+            HomeLp(
+                site.home_name[home],
+                _subset(site.battery, batteries),
+                dt_s=site.dt_s,
+                horizon=self._horizon,
+                peak_weight_eur_kw=peak_weight_eur_kw,
+            )
+            for home, batteries in self._homes
+        ]
+        self._plan_step = 0
+        self._plan_kw = np.zeros((0, site.battery.n))
+        self._plan_net_kw = np.zeros((0, site.n_homes))
+
+    @property
+    def stored_value_eur_kwh(self) -> FloatArray:
+        """Worth of the energy left in each battery at the end of the last window, shape (B,); NaN before the first."""
+        return self._stored_value_eur_kwh
+
+    def decide(self, seen: Observation) -> Proposal:
+        """Return the planned power of the present step.
+
+        Raises:
+            ControllerError: a forecast holds values that are not numbers, or the solver found no optimum.
+        """
+        age = seen.step - self._plan_step
+        if not 0 <= age < min(self._replan_steps, len(self._plan_kw)):
+            self._plan(seen)
+            age = 0
+        return Proposal(battery_kw=self._follow_kw(seen, age))
+
+    def _follow_kw(self, seen: Observation, age: int) -> FloatArray:
+        """Return the power, shape (B,), that keeps each home's meter on the plan made ``age`` steps ago."""
+        fleet, home, dt_s = self._site.battery, self._site.battery_home, self._site.dt_s
+        planned_kw = clip_power_kw(fleet, seen.soc, self._plan_kw[age], dt_s)
+        cut_kw = home_sum(home, planned_kw - self._plan_kw[age], n_homes=self._site.n_homes)
+        missed_kw = seen.load_kw + seen.pv_kw - self._plan_net_kw[age] + cut_kw
+        lowest_kw, highest_kw = power_limits_kw(fleet, seen.soc, dt_s)
+        less_kw = share_out_kw(np.maximum(missed_kw, 0.0), planned_kw - lowest_kw, home=home)
+        more_kw = share_out_kw(np.maximum(-missed_kw, 0.0), highest_kw - planned_kw, home=home)
+        followed_kw: FloatArray = np.clip(planned_kw - less_kw + more_kw, lowest_kw, highest_kw)
+        return followed_kw
+
+    def _plan(self, seen: Observation) -> None:
+        load_kw, pv_kw = seen.forecast.window(seen.step, self._horizon)
+        price_import, price_export = seen.forecast.prices(seen.step, self._horizon)
+        self._value_storage(price_import, price_export)
+        self._plan_net_kw = load_kw + pv_kw
+        net_kw = np.ascontiguousarray(self._plan_net_kw.T)
+        caution_eur_kwh = self._caution_eur_kwh * (1.0 - np.arange(len(price_import)) / len(price_import))
+        plan_kw = np.zeros((net_kw.shape[1], self._site.battery.n))
+        for (home, batteries), program in zip(self._homes, self._programs, strict=True):
+            window = HomeWindow(
+                step=seen.step,
+                net_kw=net_kw[home],
+                price_import_eur_kwh=price_import + caution_eur_kwh,
+                price_export_eur_kwh=price_export - caution_eur_kwh,
+                soc=seen.soc[batteries],
+                stored_value_eur_kwh=self._stored_value_eur_kwh[batteries],
+            )
+            plan_kw[:, batteries] = program.solve(window).battery_kw
+        self._plan_step, self._plan_kw = seen.step, plan_kw
+
+    def _value_storage(self, price_import: FloatArray, price_export: FloatArray) -> None:
+        if self._terminal_price_eur_kwh is not None:
+            self._stored_value_eur_kwh = np.full(self._site.battery.n, self._terminal_price_eur_kwh)
+        elif len(price_import) >= self._longest:
+            self._longest = len(price_import)
+            middle = 0.5 * (float(price_import.mean()) + float(price_export.mean()))
+            self._stored_value_eur_kwh = self._site.battery.eta_discharge * middle
+
+
+def _refuse_negative(name: str, value: float) -> None:
+    if not 0.0 <= value < np.inf:
+        raise ValueError(f"{name} must be at least 0 and finite (got {value:g})")
+
+
+def _batteries_by_home(battery_home: IntArray) -> list[tuple[int, IntArray]]:
+    return [(int(home), np.flatnonzero(battery_home == home)) for home in np.unique(battery_home)]
+
+
+def _subset(fleet: BatteryFleet, index: IntArray) -> BatteryFleet:
+    return BatteryFleet(**{field.name: getattr(fleet, field.name)[index] for field in fields(fleet)})
