@@ -11,10 +11,29 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine", "Feeder", "FeederDevices", "FeederProfiles", "Flow", "FloatArray", "Grid", "IntArray"]
+__all__ = [
+    "BoolArray",
+    "Engine",
+    "EngineFactory",
+    "Feeder",
+    "FeederDevices",
+    "FeederProfiles",
+    "FloatArray",
+    "Flow",
+    "Grid",
+    "IntArray",
+    "NetIndex",
+    "TrafoWindings",
+    "missing_support",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def _no_positions() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +108,12 @@ class FeederProfiles(Protocol):
     """First value's start, seconds since 1970-01-01 UTC."""
     dt_s: int
     n_steps: int
+    generation_names: tuple[str, ...]
+    """Names of generation shapes that :meth:`generation` knows, e.g. ``PV3``."""
+
+    def generation(self, name: str, first: int, count: int) -> FloatArray:
+        """Return a generation shape, shape (count,), as a share of rated power, at least 0; KeyError if unknown."""
+        ...
 
     def load_p_kw(self, first: int, count: int, devices: FeederDevices) -> FloatArray:
         """Return active power of the network's loads, shape (count, n_loads) [kW]."""
@@ -101,6 +126,37 @@ class FeederProfiles(Protocol):
     def sgen_p_kw(self, first: int, count: int, devices: FeederDevices) -> FloatArray:
         """Return active power of the network's static generators, shape (count, n_sgens) [kW], negative."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrafoWindings:
+    """The currents that count for the loading of transformers, shape (NW,) each, sorted by transformer.
+
+    A two-winding transformer has two entries (high and low voltage side), a three-winding one three. Its loading is the
+    largest ratio of current to rated current among them.
+    """
+
+    trafo: IntArray = field(default_factory=_no_positions)
+    """Position of the transformer in the feeder."""
+    branch: IntArray = field(default_factory=_no_positions)
+    """Branch in the grid."""
+    at_from: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+    """Whether the current at the from side of the branch counts, else the one at its to side."""
+    rating_ka: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Rated current with parallel units and derating applied [kA]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetIndex:
+    """Which row of the pandapower tables each bus, line and transformer of a feeder is.
+
+    The feeder's transformers are first all two-winding ones, then all three-winding ones.
+    """
+
+    bus: IntArray = field(default_factory=_no_positions)
+    line: IntArray = field(default_factory=_no_positions)
+    trafo: IntArray = field(default_factory=_no_positions)
+    trafo3w: IntArray = field(default_factory=_no_positions)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,6 +202,10 @@ class Feeder:
     profiles: FeederProfiles | None
     net: Any
     """The pandapower network, for the reference engine only."""
+    windings: TrafoWindings = field(default_factory=TrafoWindings)
+    """What the loading of transformers is computed from."""
+    index: NetIndex = field(default_factory=NetIndex)
+    """Rows of ``net`` behind the arrays, for the reference engine only."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,6 +226,9 @@ class Flow:
     q_import_kvar: float
     p_loss_kw: float
     """Active losses of lines, transformers and shunts [kW]."""
+    p_other_kw: float = 0.0
+    """Active power of what is neither a bus power nor a loss, e.g. voltage-controlled generators [kW], consumption
+    positive. 0 where ``grid.unsupported`` is empty. Import = sum of bus powers + losses + this."""
 
 
 class Engine(Protocol):
