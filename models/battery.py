@@ -50,10 +50,22 @@ class BatteryFleet:
             ("charge_kw", self.charge_kw >= 0, "must be at least 0"),
             ("discharge_kw", self.discharge_kw >= 0, "must be at least 0"),
             ("eta_charge", (self.eta_charge > 0) & (self.eta_charge <= 1), "must be above 0 and at most 1"),
-            ("eta_discharge", (self.eta_discharge > 0) & (self.eta_discharge <= 1), "must be above 0 and at most 1"),
-            ("soc_min", (self.soc_min >= 0) & (self.soc_min < self.soc_max), "must be at least 0 and below soc_max"),
+            (
+                "eta_discharge",
+                (self.eta_discharge > 0) & (self.eta_discharge <= 1),
+                "must be above 0 and at most 1",
+            ),
+            (
+                "soc_min",
+                (self.soc_min >= 0) & (self.soc_min < self.soc_max),
+                "must be at least 0 and below soc_max",
+            ),
             ("soc_max", self.soc_max <= 1, "must be at most 1"),
-            ("loss_per_day", (self.loss_per_day >= 0) & (self.loss_per_day < 1), "must be at least 0 and below 1"),
+            (
+                "loss_per_day",
+                (self.loss_per_day >= 0) & (self.loss_per_day < 1),
+                "must be at least 0 and below 1",
+            ),
         )
         for name, good, rule in checks:
             if not np.all(good):
@@ -94,7 +106,9 @@ def clip_power_kw(fleet: BatteryFleet, soc: FloatArray, p_kw: FloatArray, dt_s: 
     return clipped
 
 
-def advance(fleet: BatteryFleet, soc: FloatArray, p_kw: FloatArray, dt_s: float) -> tuple[FloatArray, FloatArray]:
+def advance(
+    fleet: BatteryFleet, soc: FloatArray, p_kw: FloatArray, dt_s: float
+) -> tuple[FloatArray, FloatArray]:
     """Return the state of charge after ``dt_s`` [s] at ``p_kw`` [kW] and the energy lost on the way [kWh].
 
     ``p_kw`` is the terminal power and must lie within :func:`power_limits_kw`; it is not clipped here. For every

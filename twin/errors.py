@@ -3,6 +3,7 @@
 TwinError
 ├── InputError           what the user gave is wrong; the command exits with 2
 │   ├── ScenarioError    one or more mistakes in a scenario file, each with file, line and field
+│   ├── ProfileError     a time series of the user is missing, incomplete or unreadable
 │   └── RunFolderError   a stored run is missing, unreadable or not a run
 └── RunError             a run started and could not be finished; the command exits with 1
     ├── WiringError      a connection between simulators does not fit in unit, sign, shape or time base
@@ -20,6 +21,7 @@ __all__ = [
     "ControllerError",
     "InputError",
     "Mistake",
+    "ProfileError",
     "RunError",
     "RunFolderError",
     "ScenarioError",
@@ -60,6 +62,10 @@ class ScenarioError(InputError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+class ProfileError(InputError):
+    """A time series of the user is missing, incomplete or unreadable."""
 
 
 class RunFolderError(InputError):

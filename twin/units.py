@@ -17,9 +17,12 @@ __all__ = [
     "FloatOrArray",
     "energy_kwh",
     "hours",
+    "in_internal_unit",
+    "internal_unit",
     "kw_from_mw",
     "mean_power_kw",
     "mw_from_kw",
+    "power_in_kw",
 ]
 
 SECONDS_PER_MINUTE = 60
@@ -53,3 +56,41 @@ def kw_from_mw(p_mw: FloatOrArray) -> FloatOrArray:
 def mw_from_kw(p_kw: FloatOrArray) -> FloatOrArray:
     """Return a power [kW] in [MW]."""
     return p_kw * 1e-3
+
+
+_INTERNAL = {
+    "W": ("kW", 1e-3),
+    "kW": ("kW", 1.0),
+    "MW": ("kW", 1e3),
+    "EUR/kWh": ("EUR/kWh", 1.0),
+    "EUR/MWh": ("EUR/kWh", 1e-3),
+    "1": ("1", 1.0),
+}
+_KWH_PER_UNIT = {"Wh": 1e-3, "kWh": 1.0, "MWh": 1e3}
+
+
+def internal_unit(unit: str) -> str:
+    """Return the unit that a series in ``unit`` has inside the program: kW, EUR/kWh or 1.
+
+    Known are W, kW, MW, Wh, kWh, MWh (energy of each interval), EUR/kWh, EUR/MWh and 1; others raise ``ValueError``.
+    """
+    if unit in _KWH_PER_UNIT:
+        return "kW"
+    if unit not in _INTERNAL:
+        raise ValueError(f"no unit {unit!r}; known are {', '.join((*_INTERNAL, *_KWH_PER_UNIT))}")
+    return _INTERNAL[unit][0]
+
+
+def in_internal_unit(values: NDArray[np.float64], unit: str, dt_s: float) -> NDArray[np.float64]:
+    """Return a series in ``unit`` over intervals of ``dt_s`` [s] in its :func:`internal_unit`."""
+    if unit in _KWH_PER_UNIT:
+        return mean_power_kw(values * _KWH_PER_UNIT[unit], dt_s)
+    internal_unit(unit)
+    return values * _INTERNAL[unit][1]
+
+
+def power_in_kw(value: float, unit: str) -> float:
+    """Return a power in ``unit`` (W, kW or MW) in [kW]; other units raise ``ValueError``."""
+    if internal_unit(unit) != "kW" or unit in _KWH_PER_UNIT:
+        raise ValueError(f"{unit!r} is no unit of power; known are W, kW, MW")
+    return value * _INTERNAL[unit][1]
