@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 from models.battery import BatteryFleet
 from models.inverter import InverterFleet
 
-__all__ = ["FloatArray", "IntArray", "Plant", "Tariff"]
+__all__ = ["FloatArray", "IntArray", "Plant", "Tariff", "total_by"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+
+def total_by(group: IntArray, values: FloatArray, n_groups: int) -> FloatArray:
+    """Return the sum of ``values`` in each group, shape (n_groups,); both arguments have shape (N,)."""
+    total: FloatArray = np.bincount(group, weights=values, minlength=n_groups).astype(np.float64, copy=False)
+    return total
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,10 +4,14 @@ A signal has an axis (what it has one value for), a unit and a sign convention. 
 it when a world is assembled, and the store takes names, units and resolution from it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["RECORDED", "SIGNALS", "Axis", "Sign", "Signal", "recorded_on", "signal"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RECORDED", "SIGNALS", "Axis", "Chunk", "Sign", "Signal", "recorded_on", "signal"]
 
 
 class Axis(StrEnum):
@@ -64,15 +68,11 @@ def _voltage(axis: Axis, name: str, text: str) -> Signal:
 
 
 def _loading(axis: Axis, text: str) -> Signal:
-    return Signal(
-        axis=axis, name="loading_percent", unit="%", sign=Sign.MAGNITUDE, quantum=1e-3, text=text
-    )
+    return Signal(axis=axis, name="loading_percent", unit="%", sign=Sign.MAGNITUDE, quantum=1e-3, text=text)
 
 
 def _price(name: str, text: str) -> Signal:
-    return Signal(
-        axis=Axis.FEEDER, name=name, unit="EUR/kWh", sign=Sign.NONE, quantum=0.0, text=text
-    )
+    return Signal(axis=Axis.FEEDER, name=name, unit="EUR/kWh", sign=Sign.NONE, quantum=0.0, text=text)
 
 
 RECORDED: tuple[Signal, ...] = (
@@ -83,7 +83,8 @@ RECORDED: tuple[Signal, ...] = (
     _power(Axis.FEEDER, "p_pv_kw", "all PV generators, as fed in"),
     _power(Axis.FEEDER, "p_pv_available_kw", "all PV generators, as the sun would give"),
     _power(Axis.FEEDER, "p_battery_kw", "all batteries"),
-    _power(Axis.FEEDER, "p_balance_kw", "import less losses and all devices: the balance error"),
+    _power(Axis.FEEDER, "p_other_kw", "elements that the network runs by itself, such as voltage-controlled generators"),
+    _power(Axis.FEEDER, "p_balance_kw", "import less losses, devices and other elements: the balance error"),
     _voltage(Axis.FEEDER, "vm_min_pu", "lowest bus voltage"),
     _voltage(Axis.FEEDER, "vm_p05_pu", "5 % quantile of the bus voltages"),
     _voltage(Axis.FEEDER, "vm_median_pu", "median of the bus voltages"),
@@ -164,3 +165,17 @@ def signal(key: str) -> Signal:
 def recorded_on(axis: Axis) -> tuple[Signal, ...]:
     """Return the recorded signals of one axis in the store's order."""
     return tuple(entry for entry in RECORDED if entry.axis == axis)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Consecutive steps of every recorded signal, usually one day."""
+
+    first_step: int
+    arrays: Mapping[str, NDArray[np.float32]]
+    """By signal key (``bus.vm_pu``), shape (steps, entities of the axis) each."""
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps in the chunk."""
+        return len(next(iter(self.arrays.values())))

@@ -336,10 +336,10 @@ def test_texts_with_a_unit_in_strategy_parameters_follow_their_key(write):
 
 def test_the_rural_feeder_scenario_loads():
     scenario = load_scenario(SCENARIOS / "01_rural_feeder.yaml").scenario
-    assert [device.kind for device in scenario.devices] == ["load", "pv", "battery"]
+    assert [device.kind for device in scenario.devices] == ["load", "pv", "battery", "pv"]
     assert list(scenario.strategies) == ["none", "self_consumption", "peak_shaving", "mpc"]
     assert (scenario.period.days, scenario.period.step_s) == (7, 900)
-    assert scenario.strategies["mpc"].params == {"horizon_h": 24.0, "forecast": "perfect"}
+    assert scenario.strategies["mpc"].params == {"horizon_h": 24.0, "forecast": "perfect", "peak_weight_eur_kw": 0.05}
 
 
 def _models_of(schema):

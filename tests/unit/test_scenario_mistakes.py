@@ -94,7 +94,7 @@ def test_a_mistake_at_the_top_is_named_with_its_line(mistakes, entry, field, par
 @pytest.mark.parametrize(
     ("entry", "field", "part"),
     [
-        ("- {kind: battery}", "", "add one of from, bus, home, share, csv"),
+        ("- {kind: battery}", "", "add one of from, bus, home, share, beside, csv"),
         ("- {kind: battery, from: feeder, bus: b}", ".bus", "placed twice, by from and bus"),
         ("- {kind: battery, bus: b, capacity_kwh: 1, power_kw: 1}", "", "name is missing"),
         ("- {kind: battery, from: feeder, name: x}", ".name", "goes with bus or home"),

@@ -21,7 +21,7 @@ __all__ = [
     "source_reference",
 ]
 
-Placement = Literal["from", "bus", "home", "share", "csv"]
+Placement = Literal["from", "bus", "home", "share", "beside", "csv"]
 PROFILE_WORDS = frozenset(("feeder", "constant", "clear_sky", "weather"))
 """First words of profiles that are not sources."""
 
@@ -38,11 +38,11 @@ def source_reference(text: str) -> tuple[str, str] | None:
 
 
 class DeviceBase(Spec):
-    """Where devices go: exactly one of from, bus, home, share and csv."""
+    """Where devices go: exactly one of from, bus, home, share, beside and csv."""
 
     name: Name | None = Field(default=None, description="Unique name; needed with bus and home.")
     prefix: Name | None = Field(
-        default=None, description="share: start of the names that are made; default the kind."
+        default=None, description="share, beside: start of the names that are made; default the kind."
     )
     from_: Literal["feeder"] | None = Field(
         default=None,
@@ -55,7 +55,12 @@ class DeviceBase(Spec):
     bus: Name | None = Field(default=None, description="Name of the bus to connect to.")
     home: Name | None = Field(default=None, description="Name of the load (home) behind whose meter it goes.")
     share: Annotated[float, Quantity("1", gt=0, le=1)] | None = Field(
-        default=None, description="Share of the loads that get one, drawn with the scenario seed [1]."
+        default=None,
+        description="Share of the homes that get one, drawn with the scenario seed; a smaller share lies in a larger [1].",
+    )
+    beside: Literal["pv", "battery"] | None = Field(
+        default=None,
+        description="One at every home that has a device of this other kind and none of this kind.",
     )
     csv: Name | None = Field(
         default=None, description="CSV file with one device a row; columns are field names."
@@ -72,6 +77,7 @@ class DeviceBase(Spec):
             "bus": self.bus,
             "home": self.home,
             "share": self.share,
+            "beside": self.beside,
             "csv": self.csv,
         }
         return [way for way, value in ways.items() if value is not None]
@@ -90,7 +96,7 @@ class DeviceBase(Spec):
         """Yield what contradicts in the placement."""
         ways = self._placements()
         if not ways:
-            yield "", "says not where to go; add one of from, bus, home, share, csv"
+            yield "", "says not where to go; add one of from, bus, home, share, beside, csv"
             return
         if len(ways) > 1:
             yield ways[1], f"placed twice, by {' and '.join(ways)}; keep one"
@@ -100,10 +106,14 @@ class DeviceBase(Spec):
             yield "", f"name is missing; a device placed by {way} needs a unique name"
         if way not in {"bus", "home"} and self.name is not None:
             yield "name", f"name goes with bus or home, not with {way}; remove it"
-        if way != "share" and self.prefix is not None:
-            yield "prefix", f"prefix goes with share, not with {way}; remove it"
+        if way not in {"share", "beside"} and self.prefix is not None:
+            yield "prefix", f"prefix goes with share or beside, not with {way}; remove it"
         if way != "from" and self.match is not None:
             yield "match", f"match goes with from: feeder, not with {way}; remove it"
+
+    def _beside_other_than(self, *kinds: str) -> Iterator[tuple[str, str]]:
+        if self.beside in kinds:
+            yield "beside", f"cannot stand beside {self.beside} here; use share or home"
 
     def _needs(self, field: str) -> Iterator[tuple[str, str]]:
         if getattr(self, field) is None and not self.is_described_elsewhere:
@@ -136,6 +146,7 @@ class LoadSpec(DeviceBase):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what contradicts: the profile against the placement and the power."""
         yield from super().problems()
+        yield from self._beside_other_than("pv", "battery")
         good = self.profile in {"feeder", "constant"} or source_reference(self.profile) is not None
         yield from self._profile_problems(self.profile, "feeder, constant or SOURCE.COLUMN", good=good)
         if self.profile == "constant":
@@ -188,6 +199,7 @@ class PvSpec(DeviceBase):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what contradicts: the profile against placement and place, the inverter against the power."""
         yield from super().problems()
+        yield from self._beside_other_than("pv")
         yield from self._needs("p_peak_kw")
         word, _, rest = self.profile.partition(":")
         named = word in {"feeder", "weather"} and bool(rest.strip())
@@ -233,6 +245,7 @@ class BatterySpec(DeviceBase):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what contradicts: power given twice or not at all, the state-of-charge window, the rating."""
         yield from super().problems()
+        yield from self._beside_other_than("battery")
         yield from self._needs("capacity_kwh")
         for field in self._both:
             if self.power_kw is None:

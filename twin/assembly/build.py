@@ -1,0 +1,227 @@
+"""Scenario and feeder joined into a plant: every reference checked, every series cut to the period."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.battery import BatteryFleet
+from models.errors import DeviceError
+from models.feeder.base import Feeder
+from twin.assembly.fleets import (
+    BatteryRows,
+    LoadRows,
+    PvRows,
+    add_batteries,
+    add_loads,
+    add_pv,
+    inverter_fleet,
+)
+from twin.assembly.homes import Homes
+from twin.assembly.series import Period, SeriesBook
+from twin.errors import InputError, Mistake, ScenarioError
+from twin.plant import Plant, Tariff
+from twin.profiles.clock import utc_s
+from twin.scenario import LoadedScenario
+from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
+from twin.scenario.schema import ExternalSpec
+from twin.units import power_in_kw
+
+__all__ = ["ExternalLoad", "build_plant", "period_of"]
+
+Array = NDArray[np.float64]
+
+_PRICES = ("import_eur_kwh", "export_eur_kwh")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalLoad:
+    """A load whose power comes from a third-party simulator."""
+
+    entry: int
+    """Position in the scenario's ``external``."""
+    load: int
+    """Position in the plant's loads."""
+    kw_per_unit: float
+
+
+def period_of(loaded: LoadedScenario) -> Period:
+    """Return the steps of the run; days are local days, so one may have 23 or 25 hours."""
+    period = loaded.scenario.period
+    start_utc_s = utc_s(period.start)
+    end_utc_s = utc_s(period.start + timedelta(days=period.days))
+    return Period(
+        start_utc_s=start_utc_s, dt_s=period.step_s, n_steps=(end_utc_s - start_utc_s) // period.step_s
+    )
+
+
+def build_plant(loaded: LoadedScenario, feeder: Feeder) -> tuple[Plant, tuple[ExternalLoad, ...]]:
+    """Return the plant and the loads that third-party simulators drive.
+
+    Raises:
+        ScenarioError: with every mistake found, each at its file and line.
+    """
+    assembly = _Assembly(loaded, feeder)
+    assembly.place_devices()
+    assembly.place_external()
+    assembly.read_prices()
+    assembly.check()
+    try:
+        return assembly.plant(), tuple(assembly.external)
+    except (DeviceError, InputError) as error:
+        raise ScenarioError([loaded.mistake("devices", str(error))]) from error
+
+
+class _Assembly:
+    """Collects rows and mistakes, field by field."""
+
+    def __init__(self, loaded: LoadedScenario, feeder: Feeder) -> None:
+        self._loaded = loaded
+        self._book = SeriesBook(loaded, feeder, period_of(loaded))
+        self._homes = Homes(feeder)
+        self._loads, self._pv, self._batteries = LoadRows(), PvRows(), BatteryRows()
+        self._prices: dict[str, Array] = {}
+        self._mistakes: list[Mistake] = []
+        self.external: list[ExternalLoad] = []
+
+    def place_devices(self) -> None:
+        """Add all devices; homes come from loads, so loads are placed first whatever the order in the file."""
+        book, homes = self._book, self._homes
+        load_seed, device_seed = np.random.SeedSequence(self._loaded.scenario.seed).spawn(2)
+        load_random = np.random.default_rng(load_seed)
+        entries = [(device.field, device.spec) for device in self._loaded.devices]
+        for field, spec in entries:
+            if isinstance(spec, LoadSpec):
+                order = load_random.permutation(len(homes.names))
+                add = partial(add_loads, spec, book=book, homes=homes, rows=self._loads, order=order)
+                self._attempt(field, add)
+        order = np.random.default_rng(device_seed).permutation(len(homes.names))
+        for field, spec in sorted(entries, key=lambda entry: entry[1].beside is not None):
+            if isinstance(spec, PvSpec):
+                chosen = order if spec.beside is None else _only_first(self._batteries.home, self._pv.home)
+                add = partial(add_pv, spec, book=book, homes=homes, rows=self._pv, order=chosen)
+                self._attempt(field, add)
+            elif isinstance(spec, BatterySpec):
+                chosen = order if spec.beside is None else _only_first(self._pv.home, self._batteries.home)
+                add = partial(add_batteries, spec, book=book, homes=homes, rows=self._batteries, order=chosen)
+                self._attempt(field, add)
+
+    def place_external(self) -> None:
+        """Add one load per third-party simulator, silent until the simulator drives it."""
+        for entry, spec in enumerate(self._loaded.scenario.external):
+            self._attempt(f"external[{entry}]", partial(self._place_external, entry, spec))
+
+    def read_prices(self) -> None:
+        """Read both prices."""
+        for name in _PRICES:
+            self._attempt(f"prices.{name}", partial(self._read_price, name))
+
+    def check(self) -> None:
+        """Raise all mistakes so far, and names used twice."""
+        for what, names in (
+            ("loads", self._loads.names),
+            ("PV generators", self._pv.names),
+            ("batteries", self._batteries.names),
+        ):
+            self._attempt("devices", partial(_check_unique, what, names))
+        if not self._homes.names and not self._mistakes:
+            text = "places no device; add at least `- {kind: load, from: feeder, profile: feeder}`"
+            self._mistakes.append(self._loaded.mistake("devices", text))
+        if self._mistakes:
+            raise ScenarioError(self._mistakes)
+
+    def plant(self) -> Plant:
+        """Return the plant."""
+        tariff = Tariff(**{f"price_{name}": self._prices[name] for name in _PRICES})
+        return _plant(self._book.period, self._homes, self._loads, self._pv, self._batteries, tariff)
+
+    def _attempt(self, field: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except InputError as error:
+            self._mistakes.append(self._loaded.mistake(field, str(error)))
+
+    def _place_external(self, entry: int, spec: ExternalSpec) -> None:
+        loads, homes = self._loads, self._homes
+        home = homes.add(spec.name, homes.bus_named(spec.bus))
+        sign = 1.0 if spec.sign == "consumption" else -1.0
+        self.external.append(
+            ExternalLoad(entry=entry, load=len(loads.names), kw_per_unit=sign * power_in_kw(1.0, spec.unit))
+        )
+        silent = np.zeros((self._book.period.n_steps, 1))
+        loads.names.append(spec.name)
+        loads.home.append(home)
+        loads.p_kw.append(silent)
+        loads.q_kvar.append(silent)
+
+    def _read_price(self, name: str) -> None:
+        given = getattr(self._loaded.scenario.prices, name)
+        if isinstance(given, str):
+            values, unit = self._book.column(given)
+            if unit != "EUR/kWh":
+                raise InputError(
+                    f"{given!r} is in {unit}; a price needs a source with the unit EUR/kWh or EUR/MWh"
+                )
+            self._prices[name] = values
+        else:
+            self._prices[name] = np.full(self._book.period.n_steps, float(given))
+
+
+def _only_first(first: list[int], second: list[int]) -> NDArray[np.int64]:
+    """Return the homes of ``first`` that are not homes of ``second``, in order."""
+    return np.array(sorted(set(first) - set(second)), dtype=np.int64)
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"two {what} are called {name!r}; give each its own name or prefix")
+        seen.add(name)
+
+
+def _plant(  # the parts of one plant
+    period: Period, homes: Homes, loads: LoadRows, pv: PvRows, batteries: BatteryRows, tariff: Tariff
+) -> Plant:
+    p_battery_kw = [max(pair) for pair in zip(batteries.charge_kw, batteries.discharge_kw, strict=True)]
+    return Plant(
+        start_utc_s=period.start_utc_s,
+        dt_s=period.dt_s,
+        n_steps=period.n_steps,
+        home_name=tuple(homes.names),
+        home_bus=np.array(homes.buses, dtype=np.int64),
+        load_name=tuple(loads.names),
+        load_home=np.array(loads.home, dtype=np.int64),
+        load_p_kw=_joined(loads.p_kw, period.n_steps),
+        load_q_kvar=_joined(loads.q_kvar, period.n_steps),
+        pv_name=tuple(pv.names),
+        pv_home=np.array(pv.home, dtype=np.int64),
+        pv_available_kw=_joined(pv.available_kw, period.n_steps),
+        pv_inverter=inverter_fleet(pv.inverter, pv.p_rated_kw, pv.s_rated_kva),
+        battery_name=tuple(batteries.names),
+        battery_home=np.array(batteries.home, dtype=np.int64),
+        battery=BatteryFleet(
+            capacity_kwh=np.array(batteries.capacity_kwh),
+            charge_kw=np.array(batteries.charge_kw),
+            discharge_kw=np.array(batteries.discharge_kw),
+            **{
+                name: np.array([getattr(spec, name) for spec in batteries.spec], dtype=np.float64)
+                for name in ("eta_charge", "eta_discharge", "soc_min", "soc_max", "loss_per_day")
+            },
+        ),
+        battery_inverter=inverter_fleet(
+            [spec.inverter for spec in batteries.spec], p_battery_kw, batteries.s_rated_kva
+        ),
+        battery_soc_start=np.array(batteries.soc_start, dtype=np.float64),
+        tariff=tariff,
+    )
+
+
+def _joined(blocks: list[Array], n_steps: int) -> NDArray[np.float32]:
+    if not blocks:
+        return np.zeros((n_steps, 0), dtype=np.float32)
+    joined: NDArray[np.float32] = np.concatenate(blocks, axis=1).astype(np.float32)
+    return joined

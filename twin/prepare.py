@@ -1,0 +1,199 @@
+"""Everything that can be checked before a run: feeder, plant, strategies, third-party simulators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import FeederError, ModelError
+from models.feeder import EngineCheck, load_feeder, make_engine
+from models.feeder.base import Engine, Feeder
+from twin.assembly import ExternalLoad, build_plant
+from twin.control import Controller, Forecast, Site
+from twin.control.forecast import forecast_kind, make_forecast
+from twin.control.registry import make_controller, resolve
+from twin.errors import InputError, Mistake, ScenarioError
+from twin.kpis import KpiContext, KpiLimits
+from twin.plant import Plant
+from twin.scenario import LoadedScenario
+from twin.units import SECONDS_PER_DAY
+from twin.world import ExternalSource
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """A scenario that is ready to run."""
+
+    loaded: LoadedScenario
+    feeder: Feeder
+    engine: Engine
+    engine_check: EngineCheck
+    plant: Plant
+    external: tuple[ExternalSource, ...]
+    site: Site
+    context: KpiContext
+    strategies: tuple[str, ...]
+
+    def controller(self, strategy: str) -> tuple[Controller, Forecast]:
+        """Return a fresh controller and its forecast."""
+        spec = self.loaded.scenario.strategies[strategy]
+        controller = make_controller(resolve(spec.use, self.loaded.base_dir), self.site, spec.params)
+        plant = self.plant
+        forecast = make_forecast(
+            forecast_kind(controller),
+            load_kw=_by_home(plant.load_p_kw, plant.load_home, plant.n_homes),
+            pv_kw=_by_home(plant.pv_available_kw, plant.pv_home, plant.n_homes),
+            price_import_eur_kwh=plant.tariff.price_import_eur_kwh,
+            price_export_eur_kwh=plant.tariff.price_export_eur_kwh,
+            steps_per_day=self.site.steps_per_day,
+        )
+        return controller, forecast
+
+
+def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> Prepared:
+    """Load the feeder, build the plant and try every strategy's parameters.
+
+    Args:
+        loaded: The scenario.
+        strategies: Names to run, in this order; None for all of the scenario.
+
+    Raises:
+        ScenarioError: with every mistake that can be found without running.
+    """
+    chosen = _chosen(loaded, strategies)
+    scenario = loaded.scenario
+    try:
+        feeder = load_feeder(scenario.feeder.source, loaded.base_dir)
+    except FeederError as error:
+        raise ScenarioError([loaded.mistake("feeder.source", str(error))]) from error
+    try:
+        engine, check = make_engine(feeder, scenario.feeder.engine)
+    except ModelError as error:
+        raise ScenarioError([loaded.mistake("feeder.engine", str(error))]) from error
+    plant, external = build_plant(loaded, feeder)
+    prepared = Prepared(
+        loaded=loaded,
+        feeder=feeder,
+        engine=engine,
+        engine_check=check,
+        plant=plant,
+        external=_external(loaded, external),
+        site=_site(plant),
+        context=_context(loaded, feeder, plant),
+        strategies=chosen,
+    )
+    _check_strategies(prepared)
+    return prepared
+
+
+def _chosen(loaded: LoadedScenario, strategies: Sequence[str] | None) -> tuple[str, ...]:
+    known = loaded.scenario.strategies
+    if strategies is None:
+        return tuple(known)
+    for name in strategies:
+        if name not in known:
+            raise InputError(
+                f"--strategy {name}: the scenario has no such strategy; it has {', '.join(known)}"
+            )
+    return tuple(dict.fromkeys(strategies))
+
+
+def _check_strategies(prepared: Prepared) -> None:
+    mistakes: list[Mistake] = []
+    for name in prepared.strategies:
+        try:
+            prepared.controller(name)
+        except InputError as error:
+            mistakes.append(prepared.loaded.mistake(f"strategies.{name}", str(error)))
+    if mistakes:
+        raise ScenarioError(mistakes)
+
+
+def _by_home(
+    series_kw: np.ndarray[tuple[int, int], np.dtype[np.float32]],
+    home: np.ndarray[tuple[int], np.dtype[np.int64]],
+    n_homes: int,
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return the sum of device series per home, shape (T, H)."""
+    total = np.zeros((n_homes, len(series_kw)))
+    np.add.at(total, home, series_kw.T.astype(np.float64))
+    return np.ascontiguousarray(total.T)
+
+
+def _site(plant: Plant) -> Site:
+    return Site(
+        dt_s=plant.dt_s,
+        n_steps=plant.n_steps,
+        steps_per_day=SECONDS_PER_DAY // plant.dt_s,
+        home_name=plant.home_name,
+        pv_home=plant.pv_home,
+        pv_rated_kw=plant.pv_inverter.p_rated_kw,
+        battery_home=plant.battery_home,
+        battery=plant.battery,
+    )
+
+
+def _context(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> KpiContext:
+    limits = loaded.scenario.limits
+    return KpiContext(
+        dt_s=plant.dt_s,
+        n_steps=plant.n_steps,
+        start_utc_s=plant.start_utc_s,
+        bus_name=feeder.bus_name,
+        line_name=feeder.line_name,
+        trafo_name=feeder.trafo_name,
+        trafo_level=feeder.trafo_level,
+        head_trafos=tuple(feeder.head_trafos.tolist()),
+        home_name=plant.home_name,
+        load_home=tuple(plant.load_home.tolist()),
+        pv_home=tuple(plant.pv_home.tolist()),
+        battery_home=tuple(plant.battery_home.tolist()),
+        battery_capacity_kwh=tuple(plant.battery.capacity_kwh.tolist()),
+        limits=KpiLimits(
+            vm_min_pu=limits.vm_min_pu,
+            vm_max_pu=limits.vm_max_pu,
+            line_loading_percent=limits.line_loading_percent,
+            trafo_loading_percent=limits.trafo_loading_percent,
+            reverse_hours_percent=limits.reverse_hours_percent,
+            peak_import_kw=limits.peak_import_kw,
+            peak_export_kw=limits.peak_export_kw,
+        ),
+    )
+
+
+def _external(loaded: LoadedScenario, loads: Sequence[ExternalLoad]) -> tuple[ExternalSource, ...]:
+    sources: list[ExternalSource] = []
+    for load in loads:
+        spec = loaded.scenario.external[load.entry]
+        starter: Mapping[str, str] = {
+            key: value
+            for key, value in (("python", spec.python), ("cmd", spec.cmd), ("connect", spec.connect))
+            if value is not None
+        }
+        sources.append(
+            ExternalSource(
+                name=spec.name,
+                starter=starter,
+                init=_in_place(spec.init, loaded.base_dir),
+                model=spec.model,
+                params=_in_place(spec.params, loaded.base_dir),
+                entity=spec.entity,
+                attr=spec.attr,
+                load=load.load,
+                kw_per_unit=load.kw_per_unit,
+            )
+        )
+    return tuple(sources)
+
+
+def _in_place(params: Mapping[str, Any], base_dir: Path) -> dict[str, Any]:
+    """Fill ``{scenario_dir}`` in texts: third-party simulators do not know where the scenario file is."""
+    folder = str(base_dir.resolve())
+    return {
+        key: value.replace("{scenario_dir}", folder) if isinstance(value, str) else value
+        for key, value in params.items()
+    }

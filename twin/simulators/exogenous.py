@@ -1,0 +1,72 @@
+"""What comes from outside: loads, sun, prices, and values of third-party simulators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twin.errors import RunError
+from twin.plant import Plant
+from twin.signals import Axis, Sign
+from twin.simulators.ports import Array, Port, ports
+
+__all__ = ["ExogenousCore", "ExternalInput"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalInput:
+    """A third-party simulator's value that drives one load of the plant."""
+
+    port: str
+    """Name of the input port, ``external.<name>``."""
+    load: int
+    """Position of the load it drives."""
+    kw_per_unit: float
+    """Factor to kW, consumption positive."""
+
+
+class ExogenousCore:
+    """Publishes the plant's series, with the columns of third-party simulators filled in."""
+
+    name = "exogenous"
+
+    def __init__(
+        self, plant: Plant, sizes: Mapping[Axis, int], external: Sequence[ExternalInput] = ()
+    ) -> None:
+        self.dt_s = plant.dt_s
+        self._plant = plant
+        self._external = tuple(external)
+        self.inputs = tuple(
+            Port(name=entry.port, unit="kW", sign=Sign.CONSUMPTION, size=1, dt_s=plant.dt_s)
+            for entry in self._external
+        )
+        self.outputs = ports(
+            (
+                "load.p_kw",
+                "load.q_kvar",
+                "pv.p_available_kw",
+                "feeder.price_import_eur_kwh",
+                "feeder.price_export_eur_kwh",
+            ),
+            sizes,
+            plant.dt_s,
+        )
+
+    def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Return the series of this step."""
+        plant = self._plant
+        load_kw = plant.load_p_kw[step].astype(np.float64)
+        for entry in self._external:
+            value = float(values[entry.port][0]) * entry.kw_per_unit
+            if not np.isfinite(value):
+                raise RunError(
+                    f"{entry.port}: the simulator delivered {value}; a terminal needs a finite power every step"
+                )
+            load_kw[entry.load] = value
+        return {
+            "load.p_kw": load_kw,
+            "load.q_kvar": plant.load_q_kvar[step].astype(np.float64),
+            "pv.p_available_kw": plant.pv_available_kw[step].astype(np.float64),
+            "feeder.price_import_eur_kwh": plant.tariff.price_import_eur_kwh[step : step + 1].copy(),
+            "feeder.price_export_eur_kwh": plant.tariff.price_export_eur_kwh[step : step + 1].copy(),
+        }

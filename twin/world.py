@@ -1,0 +1,257 @@
+"""Joins the simulators of one strategy into a mosaik world and runs it."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import mosaik
+import numpy as np
+
+from models.errors import ModelError
+from models.feeder.base import Engine, Feeder
+from twin.control.base import Controller, Forecast, Site
+from twin.errors import RunError, TwinError
+from twin.plant import Plant
+from twin.profiles.clock import local_iso
+from twin.signals import Axis
+from twin.simulators.adapter import MODEL, CoreSimulator, RunState
+from twin.simulators.control import ControlCore
+from twin.simulators.devices import DevicesCore
+from twin.simulators.exogenous import ExogenousCore, ExternalInput
+from twin.simulators.feeder import FeederCore
+from twin.simulators.ports import StepCore
+from twin.simulators.recorder import RecorderCore, Sink
+from twin.simulators.wiring import CONNECTIONS, check_wiring
+
+__all__ = ["ExternalSource", "StrategyRun", "axis_sizes", "run_world"]
+
+_START_S = 60.0
+"""A third-party simulator may take this long to start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalSource:
+    """A third-party mosaik simulator and the one value taken from it."""
+
+    name: str
+    starter: Mapping[str, str]
+    """mosaik's start entry: ``python``, ``cmd`` or ``connect``."""
+    init: Mapping[str, Any]
+    model: str
+    params: Mapping[str, Any]
+    entity: str | None
+    """Entity to read: id of a child of the created entity; None for the created entity itself."""
+    attr: str
+    load: int
+    """Position of the load it drives."""
+    kw_per_unit: float
+    """Factor from its value to kW, consumption positive."""
+
+    @property
+    def port(self) -> str:
+        """Input port of the exogenous simulator."""
+        return f"external.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StrategyRun:
+    """Everything one run of one strategy needs."""
+
+    plant: Plant
+    feeder: Feeder
+    engine: Engine
+    controller: Controller
+    site: Site
+    forecast: Forecast
+    sink: Sink
+    external: Sequence[ExternalSource] = ()
+    stall_s: float = 120.0
+    """A third-party simulator that delivers nothing for this long is given up."""
+
+
+def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> None:
+    """Run one strategy from the first to the last step.
+
+    Args:
+        run: The parts.
+        on_step: Called with the number of finished steps after each step.
+
+    Raises:
+        RunError: a step failed (it is named), a simulator stopped early or stalled, or the wiring does not fit.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(_run(run, on_step))
+        return
+    # A notebook has a loop running already; a world needs one of its own.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(asyncio.run, _run(run, on_step)).result()
+
+
+async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
+    sink = _CountingSink(run.sink, on_step)
+    cores = _cores(run, sink)
+    check_wiring(cores, [source.port for source in run.external])
+    state = RunState()
+    config: dict[str, Any] = {
+        name: {"python": f"{CoreSimulator.__module__}:{CoreSimulator.__qualname__}"} for name in cores
+    }
+    config |= {source.name: dict(source.starter) for source in run.external}
+    try:
+        async with mosaik.AsyncWorld(config, {"start_timeout": _START_S}, cache=False) as world:
+            await _assemble(world, cores, state, run)
+            await _play(world, sink, run)
+    except TwinError as error:
+        raise type(error)(_at(run.plant, state, str(error))) from error
+    except ModelError as error:
+        raise RunError(_at(run.plant, state, str(error))) from error
+    except Exception as error:
+        raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}")) from error
+    _check_finished(run.plant, state)
+
+
+async def _play(world: mosaik.AsyncWorld, sink: "_CountingSink", run: StrategyRun) -> None:
+    """Run the world to the end, or leave nothing of it running."""
+    before = asyncio.all_tasks()
+    work = asyncio.create_task(world.run(until=run.plant.n_steps * run.plant.dt_s, print_progress=False))
+    try:
+        if run.external:
+            await _watch(work, sink, run)
+        else:
+            await work
+    finally:
+        # After a failure mosaik goes on stepping the other simulators.
+        left = asyncio.all_tasks() - before
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _watch(work: "asyncio.Task[None]", sink: "_CountingSink", run: StrategyRun) -> None:
+    """Wait for ``work`` as long as steps finish; mosaik itself waits for ever."""
+    seen = -1
+    while not work.done():
+        if sink.steps == seen:
+            names = ", ".join(source.name for source in run.external)
+            raise RunError(
+                f"step {sink.steps}: no step finished within {run.stall_s:g} s; a third-party simulator does not "
+                f"answer ({names})"
+            )
+        seen = sink.steps
+        await asyncio.wait({work}, timeout=run.stall_s)
+    await work
+
+
+def axis_sizes(plant: Plant, feeder: Feeder) -> dict[Axis, int]:
+    """Return how many values a signal of each axis has."""
+    return {
+        Axis.FEEDER: 1,
+        Axis.BUS: len(feeder.bus_name),
+        Axis.LINE: len(feeder.line_name),
+        Axis.TRAFO: len(feeder.trafo_name),
+        Axis.HOME: plant.n_homes,
+        Axis.LOAD: len(plant.load_name),
+        Axis.PV: len(plant.pv_name),
+        Axis.BATTERY: len(plant.battery_name),
+    }
+
+
+def _cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
+    plant = run.plant
+    sizes = axis_sizes(plant, run.feeder)
+    inputs = [
+        ExternalInput(port=source.port, load=source.load, kw_per_unit=source.kw_per_unit)
+        for source in run.external
+    ]
+    cores: tuple[StepCore, ...] = (
+        ExogenousCore(plant, sizes, inputs),
+        ControlCore(plant, sizes, controller=run.controller, site=run.site, forecast=run.forecast),
+        DevicesCore(plant, sizes),
+        FeederCore(plant, sizes, feeder=run.feeder, engine=run.engine),
+        RecorderCore(sizes, dt_s=plant.dt_s, sink=sink),
+    )
+    return {core.name: core for core in cores}
+
+
+async def _assemble(
+    world: mosaik.AsyncWorld, cores: Mapping[str, StepCore], state: RunState, run: StrategyRun
+) -> None:
+    entities: dict[str, Any] = {}
+    for name, core in cores.items():
+        factory = await world.start(name, core=core, state=state)
+        entities[name] = await getattr(factory, MODEL)()
+    before_first = _before_first_step(run.plant)
+    for row in CONNECTIONS:
+        delay: dict[str, Any] = {}
+        if row.delayed:
+            initial = {key: before_first[key] for key in row.keys}
+            delay = {"time_shifted": run.plant.dt_s, "initial_data": initial}
+        world.connect(entities[row.source], entities[row.target], *row.keys, **delay)
+    for source in run.external:
+        entity = await _external_entity(world, source)
+        world.connect(entity, entities["exogenous"], (source.attr, source.port))
+
+
+def _before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """What delayed connections carry in the first step: nothing measured yet, batteries at their start."""
+    return {
+        "battery.soc_end": plant.battery_soc_start.astype(np.float64),
+        "battery.p_kw": np.zeros(len(plant.battery_name)),
+        "home.vm_pu": np.full(plant.n_homes, np.nan),
+        "home.p_kw": np.full(plant.n_homes, np.nan),
+    }
+
+
+async def _external_entity(world: mosaik.AsyncWorld, source: ExternalSource) -> Any:
+    """Start a third-party simulator, create its entity and return the one to read."""
+    factory = await world.start(source.name, **source.init)
+    try:
+        entity = await getattr(factory, source.model)(**source.params)
+    except AttributeError as error:
+        raise RunError(f"external simulator {source.name}: {error}; check its `model`") from error
+    candidates = {entity.eid: entity} | {child.eid: child for child in entity.children}
+    if source.entity is not None and source.entity not in candidates:
+        raise RunError(
+            f"external simulator {source.name}: no entity {source.entity!r}; there are {', '.join(candidates)}"
+        )
+    chosen = entity if source.entity is None else candidates[source.entity]
+    if source.attr not in factory.meta["models"][chosen.type]["attrs"]:
+        known = ", ".join(factory.meta["models"][chosen.type]["attrs"])
+        raise RunError(
+            f"external simulator {source.name}: {chosen.type} has no attribute {source.attr!r}; it has {known}"
+        )
+    return chosen
+
+
+def _at(plant: Plant, state: RunState, text: str) -> str:
+    if state.failed_at_s is None:
+        return text
+    step = state.failed_at_s // plant.dt_s
+    return f"step {step} ({local_iso(plant.start_utc_s + state.failed_at_s)}): {text}"
+
+
+def _check_finished(plant: Plant, state: RunState) -> None:
+    # mosaik returns normally when a remote simulator has died.
+    for name, steps_done in state.steps_done.items():
+        if steps_done != plant.n_steps:
+            raise RunError(
+                f"{name} stopped after {steps_done} of {plant.n_steps} steps; "
+                f"a third-party simulator ended or failed early (see its own output)"
+            )
+
+
+class _CountingSink:
+    """Passes steps on and counts them."""
+
+    def __init__(self, sink: Sink, on_step: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._on_step = on_step
+        self.steps = 0
+
+    def append(self, step: int, values: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]) -> None:
+        self._sink.append(step, values)
+        self.steps = step + 1
+        self._on_step(self.steps)
