@@ -7,17 +7,17 @@ Both are imported on first use, so that ``import twin`` stays light.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from twin.run import RunOptions, RunResult, run
+    from twin.runner import RunOptions, RunResult, run
     from twin.scenario import LoadedScenario, load_scenario
 
 __all__ = ["LoadedScenario", "RunOptions", "RunResult", "load_scenario", "run"]
 
 _HOME = {
     "LoadedScenario": "twin.scenario",
-    "RunOptions": "twin.run",
-    "RunResult": "twin.run",
+    "RunOptions": "twin.runner",
+    "RunResult": "twin.runner",
     "load_scenario": "twin.scenario",
-    "run": "twin.run",
+    "run": "twin.runner",
 }
 
 

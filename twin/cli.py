@@ -16,7 +16,7 @@ import typer
 from twin.errors import InputError, TwinError
 
 if TYPE_CHECKING:
-    from twin.run import RunResult
+    from twin.runner import RunResult
 
 __all__ = ["app", "main"]
 
@@ -72,7 +72,7 @@ def run_command(
     def work() -> int:
         from twin import console
         from twin.report import write_report
-        from twin.run import RunOptions, run
+        from twin.runner import RunOptions, run
         from twin.scenario import load_scenario
 
         changed = _changed(start=start, days=days, seed=seed)

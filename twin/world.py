@@ -21,9 +21,10 @@ from twin.simulators.control import ControlCore
 from twin.simulators.devices import DevicesCore
 from twin.simulators.exogenous import ExogenousCore, ExternalInput
 from twin.simulators.feeder import FeederCore
+from twin.simulators.group import GROUPS, Group, links
 from twin.simulators.ports import StepCore
 from twin.simulators.recorder import RecorderCore, Sink
-from twin.simulators.wiring import CONNECTIONS, check_wiring
+from twin.simulators.wiring import check_wiring
 
 __all__ = ["ExternalSource", "StrategyRun", "axis_sizes", "run_world"]
 
@@ -95,14 +96,19 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
     sink = _CountingSink(run.sink, on_step)
     cores = _cores(run, sink)
     check_wiring(cores, [source.port for source in run.external])
+    before_first = _before_first_step(run.plant)
+    groups: dict[str, StepCore] = {
+        name: Group(name, [cores[member] for member in members], before_first)
+        for name, members in GROUPS.items()
+    }
     state = RunState()
     config: dict[str, Any] = {
-        name: {"python": f"{CoreSimulator.__module__}:{CoreSimulator.__qualname__}"} for name in cores
+        name: {"python": f"{CoreSimulator.__module__}:{CoreSimulator.__qualname__}"} for name in groups
     }
     config |= {source.name: dict(source.starter) for source in run.external}
     try:
         async with mosaik.AsyncWorld(config, {"start_timeout": _START_S}, cache=False) as world:
-            await _assemble(world, cores, state, run)
+            await _assemble(world, groups, state, run)
             await _play(world, sink, run)
     except TwinError as error:
         raise type(error)(_at(run.plant, state, str(error))) from error
@@ -177,14 +183,14 @@ def _cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
 
 
 async def _assemble(
-    world: mosaik.AsyncWorld, cores: Mapping[str, StepCore], state: RunState, run: StrategyRun
+    world: mosaik.AsyncWorld, groups: Mapping[str, StepCore], state: RunState, run: StrategyRun
 ) -> None:
     entities: dict[str, Any] = {}
-    for name, core in cores.items():
+    for name, core in groups.items():
         factory = await world.start(name, core=core, state=state)
         entities[name] = await getattr(factory, MODEL)()
     before_first = _before_first_step(run.plant)
-    for row in CONNECTIONS:
+    for row in links():
         delay: dict[str, Any] = {}
         if row.delayed:
             initial = {key: before_first[key] for key in row.keys}
@@ -197,12 +203,15 @@ async def _assemble(
 
 def _before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """What delayed connections carry in the first step: nothing measured yet, batteries at their start."""
-    return {
+    before = {
         "battery.soc_end": plant.battery_soc_start.astype(np.float64),
         "battery.p_kw": np.zeros(len(plant.battery_name)),
         "home.vm_pu": np.full(plant.n_homes, np.nan),
         "home.p_kw": np.full(plant.n_homes, np.nan),
     }
+    for values in before.values():
+        values.flags.writeable = False
+    return before
 
 
 async def _external_entity(world: mosaik.AsyncWorld, source: ExternalSource) -> Any:

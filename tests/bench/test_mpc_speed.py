@@ -66,7 +66,7 @@ def test_kept_programs_find_the_same_optima_in_a_fraction_of_the_time(battery, c
     assert len(warm) == N_STEPS * N_HOMES
     assert warm == pytest.approx(cold, abs=1e-6)
     with capsys.disabled():
-        print(  # noqa: T201 - a benchmark reports
+        print(
             f"\nMPC, {N_HOMES} homes x {HORIZON} steps: kept {1e3 * warm_s / N_STEPS:.1f} ms a step, "
             f"built anew {1e3 * cold_s / N_STEPS:.1f} ms a step, ratio {cold_s / warm_s:.1f}"
         )

@@ -19,7 +19,7 @@ from models import battery
 from twin.kpis import KpiAccumulator
 from twin.prepare import prepare
 from twin.results import Detail, StrategyWriter
-from twin.run_files import signal_names
+from twin.runner_files import signal_names
 from twin.scenario import load_scenario
 from twin.world import StrategyRun, run_world
 

@@ -68,7 +68,7 @@ def test_a_day_of_5000_entities_and_4_signals_takes_less_than_half_of_what_raw_f
     StrategyReader(tmp_path / "none").series("bus.vm_pu")
     read_s = time.perf_counter() - start
     with capsys.disabled():
-        print(  # noqa: T201  # a benchmark is there to print
+        print(  # a benchmark is there to print
             f"\nstore, day of {N} x 4: {stored / N_VALUES:.2f} B/value (raw float32 in Parquet "
             f"{raw.stat().st_size / N_VALUES:.2f}), part {1e3 * np.median(roll_s):.0f} ms, "
             f"step {1e6 * np.median(steps_s):.0f} us, one signal of {DAYS} days read in {1e3 * read_s:.0f} ms"
@@ -96,5 +96,5 @@ def test_a_flush_of_5000_entities_and_4_signals_is_no_larger_than_its_float32(tm
     size = (tmp_path / "none" / "tail.arrows").stat().st_size / N_VALUES
     writer.close()
     with capsys.disabled():
-        print(f"\ntail, step of {N} x 4: {size:.2f} B/value, flush {1e3 * np.median(flush_s):.2f} ms")  # noqa: T201  # a benchmark is there to print
+        print(f"\ntail, step of {N} x 4: {size:.2f} B/value, flush {1e3 * np.median(flush_s):.2f} ms")  # a benchmark is there to print
     assert size < np.dtype(np.float32).itemsize

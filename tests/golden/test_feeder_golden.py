@@ -1,4 +1,4 @@
-"""The fast engine against pandapower over a day, on networks prepared by hand in this file."""
+"""The fast engines against pandapower over a day, on networks prepared by hand in this file."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ import simbench
 
 from models.feeder import ENGINES, load_feeder
 
+FAST = sorted(set(ENGINES) - {"pandapower"})
 CASES = sorted(path.parent for path in (Path(__file__).parent / "feeder").glob("*/params.json"))
 
 
@@ -27,7 +28,7 @@ def test_voltages_and_loadings_of_a_day_agree_with_pandapower(case):
     net = reference_net(params["source"])
     powers = net_powers(net, params)
     feeder = load_feeder(params["source"])
-    engine = ENGINES["pgm"](feeder)
+    engines = {name: ENGINES[name](feeder) for name in FAST}
     p_kw, q_kvar = feeder_powers(feeder, net, params)
     for step in range(params["steps"]):
         for (table, column), values in powers.items():
@@ -35,20 +36,25 @@ def test_voltages_and_loadings_of_a_day_agree_with_pandapower(case):
         pandapower.runpp(net)
         if step == 0:
             assert_same_elements(net, feeder)
-        flow = engine.solve(p_kw[step], q_kvar[step])
-        vm_pu = net.res_bus.vm_pu.loc[feeder.index.bus].to_numpy()
-        line = net.res_line.loading_percent.loc[feeder.index.line].to_numpy()
-        trafo = net.res_trafo.loading_percent.loc[feeder.index.trafo].to_numpy()
-        tolerance = params["loading_percent_tolerance"]
-        np.testing.assert_allclose(flow.vm_pu, vm_pu, rtol=0, atol=params["vm_pu_tolerance"])
-        np.testing.assert_allclose(flow.line_loading_percent, line, rtol=0, atol=tolerance)
-        np.testing.assert_allclose(flow.trafo_loading_percent, trafo, rtol=0, atol=tolerance)
-        p_hv_kw = net.res_trafo.p_hv_mw.loc[feeder.index.trafo].to_numpy() * 1e3
-        np.testing.assert_allclose(flow.trafo_p_kw, p_hv_kw, rtol=1e-6, atol=1e-3)
-        assert flow.p_import_kw == pytest.approx(net.res_ext_grid.p_mw.sum() * 1e3, rel=1e-6, abs=1e-3)
-        assert flow.q_import_kvar == pytest.approx(net.res_ext_grid.q_mvar.sum() * 1e3, rel=1e-6, abs=1e-3)
-        loss_mw = net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()
-        assert flow.p_loss_kw == pytest.approx(loss_mw * 1e3, rel=1e-5, abs=1e-3)
+        for name, engine in engines.items():
+            assert_same_flow(engine.solve(p_kw[step], q_kvar[step]), net, feeder, params, name)
+
+
+def assert_same_flow(flow, net, feeder, params, engine):  # noqa: PLR0913 - what is compared, and the name for the message
+    vm_pu = net.res_bus.vm_pu.loc[feeder.index.bus].to_numpy()
+    line = net.res_line.loading_percent.loc[feeder.index.line].to_numpy()
+    trafo = net.res_trafo.loading_percent.loc[feeder.index.trafo].to_numpy()
+    tolerance = params["loading_percent_tolerance"]
+    np.testing.assert_allclose(flow.vm_pu, vm_pu, rtol=0, atol=params["vm_pu_tolerance"], err_msg=engine)
+    np.testing.assert_allclose(flow.line_loading_percent, line, rtol=0, atol=tolerance, err_msg=engine)
+    np.testing.assert_allclose(flow.trafo_loading_percent, trafo, rtol=0, atol=tolerance, err_msg=engine)
+    p_hv_kw = net.res_trafo.p_hv_mw.loc[feeder.index.trafo].to_numpy() * 1e3
+    np.testing.assert_allclose(flow.trafo_p_kw, p_hv_kw, rtol=1e-6, atol=1e-3, err_msg=engine)
+    p_import_kw, q_import_kvar = net.res_ext_grid.p_mw.sum() * 1e3, net.res_ext_grid.q_mvar.sum() * 1e3
+    assert flow.p_import_kw == pytest.approx(p_import_kw, rel=1e-6, abs=1e-3), engine
+    assert flow.q_import_kvar == pytest.approx(q_import_kvar, rel=1e-6, abs=1e-3), engine
+    loss_mw = net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()
+    assert flow.p_loss_kw == pytest.approx(loss_mw * 1e3, rel=1e-5, abs=1e-3), engine
 
 
 def reference_net(source):

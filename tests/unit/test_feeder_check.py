@@ -7,6 +7,7 @@ import pytest
 from models.errors import EngineMismatchError, FeederError
 from models.feeder import ENGINES, TrafoWindings, check_engine, load_feeder, make_engine
 from models.feeder.compile import compile_feeder
+from models.feeder.engine_impedance import MAX_NODES
 
 
 @pytest.fixture(scope="module")
@@ -36,27 +37,42 @@ class WrongEngine:
         return replace(flow, **{field: getattr(flow, field) + error for field, error in self._error.items()})
 
 
-def test_auto_takes_the_fast_engine_and_records_the_check(feeder):
+def test_auto_takes_the_impedance_matrix_on_a_small_network_and_records_the_check(feeder):
     engine, check = make_engine(feeder)
-    assert engine.name == check.engine == "pgm"
+    assert engine.name == check.engine == "impedance"
+    assert "fastest up to" in check.reason
     assert check.reference == "pandapower"
     assert check.cases == ("no load", "nominal load", "heavy load", "reverse flow")
     assert 0.0 < check.max_dv_pu <= 1e-6
     assert check.max_dloading_percent <= 1e-4
 
 
-def test_auto_takes_the_reference_where_the_fast_engine_cannot():
+def test_auto_takes_power_grid_model_on_a_large_network():
+    net = pandapower.networks.create_kerber_landnetz_kabel_1(n_lv_lines=2)
+    for _ in range(MAX_NODES):
+        bus = pandapower.create_bus(net, 0.4)
+        pandapower.create_line(net, 1, bus, 0.01, "NAYY 4x150 SE")
+    feeder = compile_feeder(net, source="test")
+    engine, check = make_engine(feeder)
+    assert engine.name == "pgm"
+    assert f"fastest above {MAX_NODES} nodes" in check.reason
+    with pytest.raises(FeederError, match=rf"engine impedance takes {MAX_NODES} nodes, the network has \d+;"):
+        make_engine(feeder, "impedance")
+
+
+def test_auto_takes_the_reference_where_the_faster_engines_cannot():
     engine, check = make_engine(generator_feeder())
     assert engine.name == "pandapower"
     assert "voltage-controlled generators: 'G'" in check.reason
     assert check.cases == ()
 
 
-def test_fast_engine_asked_for_where_it_cannot_is_refused():
+@pytest.mark.parametrize("name", ["impedance", "pgm"])
+def test_fast_engine_asked_for_where_it_cannot_is_refused(name):
     with pytest.raises(
-        FeederError, match=r"pgm cannot carry voltage-controlled generators: 'G'; choose engine auto"
+        FeederError, match=rf"{name} cannot carry voltage-controlled generators: 'G'; choose engine auto"
     ):
-        make_engine(generator_feeder(), "pgm")
+        make_engine(generator_feeder(), name)
 
 
 def test_reference_can_be_asked_for(feeder):
@@ -66,7 +82,7 @@ def test_reference_can_be_asked_for(feeder):
 
 
 def test_unknown_engine_is_refused(feeder):
-    with pytest.raises(FeederError, match="unknown engine 'opendss'; choose auto, pandapower, pgm"):
+    with pytest.raises(FeederError, match="unknown engine 'opendss'; choose auto, impedance, pandapower, pgm"):
         make_engine(feeder, "opendss")
 
 
@@ -87,9 +103,10 @@ def test_engine_that_returns_nan_voltages_is_refused(feeder):
         check_engine(feeder, wrong, reason="test")
 
 
-def test_feeder_built_by_hand_without_windings_is_refused(feeder):
+@pytest.mark.parametrize("name", ["impedance", "pgm"])
+def test_feeder_built_by_hand_without_windings_is_refused(feeder, name):
     with pytest.raises(FeederError, match="transformers without windings"):
-        ENGINES["pgm"](replace(feeder, windings=TrafoWindings()))
+        ENGINES[name](replace(feeder, windings=TrafoWindings()))
 
 
 def test_overload_of_the_network_is_halved_until_the_reference_solves_it():

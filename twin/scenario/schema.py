@@ -109,8 +109,9 @@ class FeederSpec(Spec):
     source: Annotated[Name, AfterValidator(_feeder_source)] = Field(
         description="simbench:CODE, pandapower:FUNCTION, or a .json or .xlsx file of pandapower."
     )
-    engine: Literal["auto", "pgm", "pandapower"] = Field(
-        default="auto", description="Power flow: pgm (fast), pandapower (reference), or auto."
+    engine: Literal["auto", "impedance", "pgm", "pandapower"] = Field(
+        default="auto",
+        description="Power flow: impedance (fastest on small networks), pgm (fast), pandapower (reference), or auto.",
     )
 
 

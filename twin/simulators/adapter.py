@@ -83,21 +83,22 @@ class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik sh
         ((source, value),) = sources.items()
         if value is None:
             raise RunError(f"{self._core.name}.{port.name} at {time} s: {source} delivered no value")
-        array = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if isinstance(value, np.ndarray) and value.shape == (port.size,) and not value.flags.writeable:
+            return value
+        # third-party simulators hand over scalars and lists
+        array = np.array(value, dtype=np.float64, ndmin=1)
         if array.shape != (port.size,):
             raise RunError(
                 f"{self._core.name}.{port.name} at {time} s: {source} delivered shape {array.shape}, "
                 f"expected ({port.size},)"
             )
-        frozen = array.view()
-        frozen.flags.writeable = False
-        return frozen
-
-    def _give(self, port: Port, value: Array) -> Array:
-        array = np.asarray(value, dtype=np.float64)
-        if array.shape != (port.size,):
-            raise RunError(
-                f"{self._core.name}.{port.name}: computed shape {array.shape}, declared ({port.size},)"
-            )
         array.flags.writeable = False
         return array
+
+    def _give(self, port: Port, value: Array) -> Array:
+        if value.shape != (port.size,):
+            raise RunError(
+                f"{self._core.name}.{port.name}: computed shape {value.shape}, declared ({port.size},)"
+            )
+        value.flags.writeable = False
+        return value

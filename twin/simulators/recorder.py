@@ -48,7 +48,7 @@ class RecorderCore:
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Hand the step to the sink."""
-        record = dict(values)
+        record = {port.name: values[port.name] for port in self.inputs}
         for total, parts in _TOTALS:
             record[total] = np.array([values[parts].sum()])
         record["feeder.p_balance_kw"] = (

@@ -22,7 +22,7 @@ from twin.results import (
 )
 from twin.results.disk import write_atomic
 from twin.results.tables import write_rows
-from twin.run_files import feeder_json, notes_of, selected_positions, signal_names
+from twin.runner_files import feeder_json, notes_of, selected_positions, signal_names
 from twin.scenario import LoadedScenario
 from twin.units import SECONDS_PER_DAY
 from twin.world import StrategyRun, run_world

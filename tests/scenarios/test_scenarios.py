@@ -1,0 +1,80 @@
+"""Every file in ``scenarios/`` runs, shortened to a day, and shows what its comment says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twin import RunOptions, load_scenario, run
+from twin.report import write_report
+from twin.results import RunReader, RunStatus
+from twin.signals import Axis
+
+FOLDER = Path(__file__).parents[2] / "scenarios"
+FILES = sorted(FOLDER.glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory):
+    """Run a scenario for one day, once, and return its reader."""
+    done = {}
+
+    def once(name):
+        if name not in done:
+            loaded = load_scenario(FOLDER / name, overrides={"period.days": 1})
+            result = run(loaded, RunOptions(out=tmp_path_factory.mktemp("results")))
+            assert [entry.message for entry in result.failed] == []
+            done[name] = RunReader(result.folder)
+        return done[name]
+
+    return once
+
+
+def test_there_are_scenarios():
+    assert len(FILES) >= 4
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_scenario_says_what_it_shows_and_runs(path, play):
+    assert path.read_text().startswith("# "), "the first line says what the scenario shows"
+    reader = play(path.name)
+    assert reader.manifest.status is RunStatus.FINISHED
+    for strategy in reader.strategies:
+        values = {
+            row["kpi"] if "kpi" in row else row["name"]: row["value"]
+            for row in reader.strategy(strategy).kpis()
+        }
+        assert values["balance_error_max_kw"] < 1e-3
+        assert 0.8 < values["vm_min_pu"] <= values["vm_max_pu"] < 1.2
+    assert write_report(reader.folder).stat().st_size < 2_000_000
+
+
+def test_the_mpc_of_scenario_01_lowers_the_peaks(play):
+    reader = play("01_rural_feeder.yaml")
+    peak = {
+        name: np.abs(reader.strategy(name).series("feeder.p_import_kw")).max() for name in reader.strategies
+    }
+    assert peak["mpc"] < peak["self_consumption"] <= peak["none"] + 1e-6
+
+
+def test_the_strategy_of_scenario_03_is_the_users_own(play):
+    reader = play("03_own_strategy.yaml")
+    power = reader.strategy("night_charger").series("battery.p_kw")
+    assert power[:16].max() > 0.0, "charges at night"
+    assert np.all(reader.strategy("none").series("battery.p_kw") == 0.0)
+
+
+def test_the_workshop_of_scenario_04_is_what_mosaik_csv_plays(play):
+    strategy = play("04_third_party_simulator.yaml").strategy("none")
+    position = strategy.names(Axis.LOAD).index("workshop")
+    lines = (FOLDER / "data" / "workshop.csv").read_text().splitlines()[2 : 2 + 96]
+    expected_kw = np.array([float(line.split(",")[1]) for line in lines]) / 1000
+    assert np.allclose(strategy.series("load.p_kw", [position])[:, 0], expected_kw, atol=1e-3)
+
+
+def test_the_inverters_of_scenario_05_absorb_and_curtail(play):
+    strategy = play("05_voltage_support.yaml").strategy("none")
+    assert strategy.series("pv.q_kvar").max() > 0.5, "Q(V) absorbs at high voltage"
+    curtailed_kw = strategy.series("pv.p_kw") - strategy.series("pv.p_available_kw")
+    assert curtailed_kw.max() > 0.1, "P(V) reduces feed-in"
+    assert strategy.series("feeder.residual_kva").max() < 1e-2

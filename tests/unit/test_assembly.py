@@ -1,0 +1,184 @@
+"""A scenario becomes a plant: who gets what, from which series, and what is a mistake."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.feeder import load_feeder
+from models.inverter import ReactiveMode
+from twin.assembly import build_plant, period_of
+from twin.errors import ScenarioError
+from twin.scenario import load_scenario
+
+HEAD = """
+name: plant
+feeder: {source: "pandapower:create_cigre_network_lv"}
+period: {start: 2026-06-20, days: 1, step_s: 15 min}
+strategies: {none: }
+"""
+LOADS = "  - {kind: load, from: feeder, profile: constant}\n"
+
+
+@pytest.fixture(scope="module")
+def feeder():
+    return load_feeder("pandapower:create_cigre_network_lv")
+
+
+@pytest.fixture
+def plant_of(tmp_path, feeder):
+    """Build the plant of a scenario with the given devices."""
+
+    def build(devices=LOADS, extra="", head=HEAD):
+        path = tmp_path / "plant.yaml"
+        path.write_text(f"{head}{extra}\ndevices:\n{devices}")
+        return build_plant(load_scenario(path), feeder)[0]
+
+    return build
+
+
+def mistakes_of(build, *args, **kwargs):
+    with pytest.raises(ScenarioError) as caught:
+        build(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_every_load_of_the_network_is_a_home_at_its_bus(plant_of, feeder):
+    plant = plant_of()
+    assert plant.home_name == feeder.devices.load_name
+    assert np.array_equal(plant.home_bus, feeder.devices.load_bus)
+    assert np.array_equal(plant.load_home, np.arange(plant.n_homes))
+    assert plant.load_p_kw[0] == pytest.approx(feeder.devices.load_p_kw)
+    assert plant.load_q_kvar[0] == pytest.approx(feeder.devices.load_q_kvar)
+
+
+def test_match_keeps_loads_by_name(plant_of, feeder):
+    plant = plant_of("  - {kind: load, from: feeder, profile: constant, match: 'Load R*'}\n")
+    assert plant.home_name == tuple(name for name in feeder.devices.load_name if name.startswith("Load R"))
+
+
+def test_a_smaller_share_lies_within_a_larger_one(plant_of):
+    devices = LOADS + (
+        "  - {kind: pv, share: 60 %, p_peak_kw: 3, profile: clear_sky, place: {latitude_deg: 38, longitude_deg: 13}}\n"
+        "  - {kind: battery, share: 0.4, capacity_kwh: 5, power_kw: 2}\n"
+    )
+    plant = plant_of(devices)
+    assert len(plant.pv_home) == round(0.6 * plant.n_homes)
+    assert len(plant.battery_home) == round(0.4 * plant.n_homes)
+    assert set(plant.battery_home) <= set(plant.pv_home)
+    assert plant.pv_name[0] == f"pv {plant.home_name[plant.pv_home[0]]}"
+
+
+def test_a_battery_beside_pv_goes_where_pv_is_alone(plant_of):
+    devices = LOADS + (
+        "  - {kind: battery, beside: pv, capacity_kwh: 5, power_kw: 2, prefix: new}\n"
+        "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 3, profile: s.shape}\n"
+        "  - {kind: pv, home: Load R11, name: b, p_peak_kw: 3, profile: s.shape}\n"
+        "  - {kind: battery, home: Load R1, name: old, capacity_kwh: 9, power_kw: 2}\n"
+    )
+    plant = plant_of(devices, extra=SHAPES)
+    assert dict(
+        zip(plant.battery_name, (plant.home_name[home] for home in plant.battery_home), strict=True)
+    ) == {
+        "old": "Load R1",
+        "new Load R11": "Load R11",
+    }
+
+
+SHAPES = "sources: {s: {file: shapes.csv, unit: '1', time_zone: Europe/Rome}}"
+
+
+@pytest.fixture(autouse=True)
+def shapes(tmp_path):
+    hours = [f"2026-06-20T{hour:02d}:00,{hour / 24:.6f},{-1 if hour == 5 else 1}" for hour in range(24)]
+    (tmp_path / "shapes.csv").write_text("\n".join(["time,shape,wrong", *hours]) + "\n")
+
+
+def test_hourly_values_are_held_and_scaled(plant_of, feeder):
+    plant = plant_of("  - {kind: load, from: feeder, profile: s.shape}\n", extra=SHAPES)
+    assert plant.load_p_kw[4 * 12 : 4 * 13] == pytest.approx(
+        np.tile(0.5 * feeder.devices.load_p_kw, (4, 1)), rel=1e-5
+    )
+
+
+def test_energies_of_a_parquet_file_become_powers(plant_of, tmp_path):
+    stamps = pa.array(
+        np.arange("2026-06-19T22:00", "2026-06-20T22:00", 15, dtype="datetime64[m]").astype("datetime64[us]")
+    )
+    table = pa.table({"time": stamps.cast(pa.timestamp("us", tz="UTC")), "meter": np.full(96, 0.5)})
+    pq.write_table(table, tmp_path / "energy.parquet")
+    plant = plant_of(
+        "  - {kind: load, bus: Bus R1, name: house, profile: m.meter, cos_phi: 0.8}\n",
+        extra="sources: {m: {file: energy.parquet, unit: kWh}}",
+    )
+    assert plant.load_p_kw[:, 0] == pytest.approx(np.full(96, 2.0)), "0.5 kWh in a quarter is 2 kW"
+    assert plant.load_q_kvar[:, 0] == pytest.approx(np.full(96, 1.5)), "cos phi 0.8"
+
+
+def test_pv_is_written_generation_positive_and_stored_as_feed_in(plant_of):
+    plant = plant_of(
+        LOADS + "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 4, profile: s.shape}\n", extra=SHAPES
+    )
+    assert plant.pv_available_kw[4 * 12, 0] == pytest.approx(-2.0)
+    assert plant.pv_available_kw.max() <= 0.0
+
+
+def test_days_are_local_days(tmp_path):
+    counts = []
+    for start in ("2026-03-29", "2026-10-25", "2026-06-20"):
+        path = tmp_path / "dst.yaml"
+        path.write_text(HEAD.replace("2026-06-20", start) + "devices:\n" + LOADS)
+        counts.append(period_of(load_scenario(path)).n_steps)
+    assert counts == [4 * 23, 4 * 25, 4 * 24]
+
+
+def test_devices_of_a_csv_file_are_rows_with_their_own_values(plant_of, tmp_path):
+    (tmp_path / "fleet.csv").write_text(
+        "name,home,capacity_kwh,power_kw,inverter.function\nb1,Load R1,5,2,q_v\nb2,Load R11,7.5,3,cos_phi\n"
+    )
+    plant = plant_of(LOADS + "  - {kind: battery, csv: fleet.csv}\n")
+    assert plant.battery.capacity_kwh.tolist() == [5.0, 7.5]
+    assert plant.battery_inverter.mode.tolist() == [ReactiveMode.Q_V, ReactiveMode.COS_PHI]
+
+
+def test_an_inverter_without_a_rating_can_give_its_reactive_power_at_full_power(plant_of):
+    plant = plant_of(
+        LOADS + "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 9, profile: s.shape}\n", extra=SHAPES
+    )
+    assert plant.pv_inverter.s_rated_kva.tolist() == [10.0]
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        ("  - {kind: pv, from: feeder, profile: s.shape}\n", "no static generators"),
+        ("  - {kind: load, from: feeder, profile: constant, match: 'X*'}\n", "fits none of the network's 15 loads"),
+        ("  - {kind: load, from: feeder, profile: feeder}\n", "brings no profiles"),
+        ("  - {kind: load, bus: Bus R9, name: a, profile: constant, p_kw: 1}\n  - {kind: load, bus: Bus R2, name: a, profile: constant, p_kw: 1}\n", "a"),
+        ("  - {kind: battery, share: 0.5, capacity_kwh: 5, power_kw: 1}\n", "there are none"),
+        (LOADS + "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 4, profile: s.wrong}\n", "negative values"),
+        (LOADS + "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 4, profile: s.shap}\n", "did you mean 'shape'"),
+        (LOADS + "  - {kind: pv, home: Load R1, name: a, p_peak_kw: 4, profile: 'feeder:PV3'}\n", "no profiles"),
+        ("  []\n", "device"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named_with_its_line(plant_of, devices, message):
+    text = mistakes_of(plant_of, devices, extra=SHAPES)
+    assert message in text
+    assert "plant.yaml:" in text
+
+
+def test_a_price_in_kilowatts_is_refused(plant_of):
+    text = mistakes_of(plant_of, extra=f"{SHAPES}\nprices: {{import_eur_kwh: s.shape}}")
+    assert "prices.import_eur_kwh" in text
+    assert "EUR/kWh" in text
+
+
+def test_several_mistakes_come_together(plant_of):
+    devices = LOADS + (
+        "  - {kind: pv, home: nobody, name: a, p_peak_kw: 4, profile: s.shape}\n"
+        "  - {kind: battery, bus: nowhere, name: b, capacity_kwh: 4, power_kw: 1}\n"
+    )
+    text = mistakes_of(plant_of, devices, extra=SHAPES)
+    assert "no home 'nobody'" in text
+    assert "no bus 'nowhere'" in text
