@@ -1,0 +1,182 @@
+"""The report in a real browser: silent, offline, accessible, working, printable."""
+
+import os
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from twin.report import write_report
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, make_stored_run):
+    return write_report(make_stored_run(tmp_path_factory.mktemp("run") / "whole"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("chromium is missing on CI; install the package chromium")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Watched:
+    """A page and what it said and asked for."""
+
+    def __init__(self, page):
+        self.page = page
+        self.messages = []
+        self.requests = []
+        page.on("console", lambda message: self.messages.append(message.text))
+        page.on("pageerror", lambda error: self.messages.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+
+@pytest.fixture
+def watched(browser, report):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    seen = Watched(context.new_page())
+    seen.page.goto(report.as_uri())
+    seen.page.wait_for_selector("#map-control.ready")
+    yield seen
+    context.close()
+
+
+def _fills(page, index=0):
+    return page.eval_on_selector_all(
+        f"#map-box-map-{index} .mb circle", "parts => parts.map(part => part.getAttribute('fill'))"
+    )
+
+
+def _move(page, value):
+    page.eval_on_selector(
+        "#map-step",
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }",
+        value,
+    )
+
+
+def test_it_opens_offline_without_a_message_or_a_request(watched, report):
+    outside = [url for url in watched.requests if not url.startswith(("data:", "blob:"))]
+    assert outside == [report.as_uri()]
+    assert watched.messages == []
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_axe_finds_no_violation(watched, width):
+    watched.page.set_viewport_size({"width": width, "height": 900})
+    result = Axe().run(watched.page)
+    assert result.violations_count == 0, result.generate_report()
+
+
+def test_nothing_is_wider_than_the_window(watched):
+    for width in (1280, 800, 420):
+        watched.page.set_viewport_size({"width": width, "height": 900})
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_slider_recolours_the_map_and_tells_the_time(watched):
+    page = watched.page
+    worst = _fills(page)
+    assert "Whole period" in page.inner_text("#map-time")
+    _move(page, 8)
+    night = _fills(page)
+    _move(page, 52)
+    noon = _fills(page)
+    assert worst != night
+    assert night != noon
+    assert page.inner_text("#map-time") == "Mon 13 Jun 2016, 13:00"
+    assert page.get_attribute("#map-step", "aria-valuetext") == "Mon 13 Jun 2016, 13:00"
+
+
+def test_the_slider_works_from_the_keyboard(watched):
+    page = watched.page
+    page.focus("#map-step")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#map-time") == "Mon 13 Jun 2016, 00:15"
+
+
+def test_whole_period_brings_the_worst_colours_back(watched):
+    page = watched.page
+    worst = _fills(page)
+    _move(page, 8)
+    page.click("button[data-jump=worst]")
+    assert _fills(page) == worst
+    assert page.get_attribute("button[data-jump=worst]", "aria-pressed") == "true"
+
+
+@pytest.mark.parametrize(("jump", "place"), [("high", 1), ("low", 0)])
+def test_a_jump_shows_the_extreme_voltage_of_the_strategy_shown(watched, jump, place):
+    page = watched.page
+    page.check("input[name=strategy][value=mpc]")
+    extremes = re.findall(r"\d\.\d{3}", page.inner_text("#map-box-map-3 .state"))
+    page.click(f"button[data-jump={jump}]")
+    shown = re.findall(r"\d\.\d{3}", page.inner_text("#map-box-map-3 .state"))
+    assert shown[place] == extremes[place]
+
+
+def test_the_jump_to_reverse_flow_shows_an_export(watched):
+    page = watched.page
+    page.click("button[data-jump=reverse]")
+    assert "transformer \u2212" in page.inner_text("#map-box-map-0 .state")
+
+
+def test_the_strategy_switch_shows_one_strategy_and_all_again(watched):
+    page = watched.page
+    keys = "parts => [...new Set(parts.filter(part => !part.hidden).map(part => part.dataset.strategy))]"
+    assert len(page.eval_on_selector_all("[data-strategy]", keys)) == 4
+    page.check("input[name=strategy][value=self_consumption]")
+    assert page.eval_on_selector_all("[data-strategy]", keys) == ["self_consumption"]
+    assert page.is_visible("#map-box-map-1")
+    assert page.is_hidden("#map-box-map-0")
+    page.check("input[name=strategy][value='']")
+    assert page.is_visible("#map-box-map-0")
+
+
+def test_a_strategy_that_stopped_early_has_no_colours_after_its_end(browser, tmp_path, make_stored_run):
+    path = write_report(make_stored_run(tmp_path / "stopped", stop={"mpc": 50}))
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("#map-control.ready")
+    _move(page, 120)
+    assert page.inner_text("#map-box-map-3 .state") == "No values are stored for this time."
+    assert set(_fills(page, 3)) == {"#fff"}
+    assert "pu" in page.inner_text("#map-box-map-0 .state")
+    context.close()
+
+
+def test_everything_is_readable_without_script(browser, report):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    assert page.locator("figure svg:visible").count() == page.locator("figure svg").count()
+    assert page.is_hidden("#map-control")
+    assert page.is_hidden(".bar")
+    context.close()
+
+
+def test_paper_shows_every_strategy_and_no_controls(watched):
+    page = watched.page
+    page.check("input[name=strategy][value=mpc]")
+    page.emulate_media(media="print")
+    assert page.locator("figure svg:visible").count() == page.locator("figure svg").count()
+    assert page.is_hidden("#map-control")
+    assert page.is_hidden(".bar")
+
+
+def test_it_prints_to_a_pdf_of_a_sensible_length(watched):
+    data = watched.page.pdf(prefer_css_page_size=True)
+    assert data.startswith(b"%PDF")
+    pages = len(re.findall(rb"/Type\s*/Page\b", data))
+    assert 8 <= pages <= 24

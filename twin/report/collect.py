@@ -1,0 +1,218 @@
+"""A stored run to the data of its report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from twin.errors import RunFolderError
+from twin.kpis import KPIS, KpiContext, KpiValue, Verdict, verdicts
+from twin.report.answer import answer
+from twin.report.clock import Clock
+from twin.report.describe import (
+    definition_table,
+    element_tables,
+    facts,
+    grid_tables,
+    method_notes,
+    problem,
+    quality_table,
+    version_tables,
+)
+from twin.report.feeder_file import read_context, read_feeder, read_scenario
+from twin.report.model import HELD_PU, Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
+from twin.report.sampling import (
+    common_steps,
+    element_rows,
+    feeder_series,
+    free_bands,
+    read_sample,
+    read_values,
+    watched,
+    worst_of_elements,
+)
+from twin.report.table import comparison_table
+from twin.results import RunReader, RunStatus, StrategyReader
+from twin.signals import Axis
+
+__all__ = ["collect"]
+
+_NAMED = 5
+"""Buses listed by name in a sentence."""
+_NOTHING = np.zeros(0, dtype=np.float32)
+
+
+class _Stored:
+    """What is read of one strategy before the common steps are known."""
+
+    def __init__(self, name: str, run: RunReader, context: KpiContext) -> None:
+        state = run.manifest.strategies[name]
+        same = [other for other in run.manifest.strategies.values() if other.label == state.label]
+        self.key = name
+        self.label = state.label if len(same) == 1 else f"{state.label} ({name})"
+        self.reader = _open(run, name)
+        self.feeder: dict[str, Array] = {}
+        self.flow_kw: Array = _NOTHING
+        self.loading: Array = _NOTHING
+        self.values: tuple[KpiValue, ...] = ()
+        self.rows: list[dict[str, Any]] = []
+        if self.reader is None or self.reader.last_step + 1 < context.n_steps:
+            self.label += " (incomplete)"
+        if self.reader is None or self.reader.last_step < 0:
+            return
+        self.feeder = feeder_series(self.reader)
+        chosen, _ = watched(context)
+        self.flow_kw = self.feeder["p_import_kw"]
+        if chosen:
+            self.flow_kw = self.reader.series("trafo.p_kw", chosen).sum(axis=1)
+        if context.trafo_name:
+            self.loading = self.reader.series("trafo.loading_percent").max(axis=1)
+        self.values, self.rows = read_values(self.reader, context)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps stored."""
+        return len(self.flow_kw)
+
+    @property
+    def extremes(self) -> list[int]:
+        """Steps that the slider must hold."""
+        if not self.n_steps:
+            return []
+        high, low = self.feeder["vm_max_pu"], self.feeder["vm_min_pu"]
+        picks = (high.argmax(), low.argmin(), self.flow_kw.argmax(), self.flow_kw.argmin())
+        buses = element_rows(self.rows, Axis.BUS)
+        free = [row for row in buses if row["vm_max_pu"] - row["vm_min_pu"] > HELD_PU]
+        lowest = [min(free, key=lambda row: row["vm_min_pu"])["vm_min_step"]] if free else []
+        return [*(int(pick) for pick in picks), *lowest]
+
+    def data(self, steps: IntArray, every: int, *, context: KpiContext, clock: Clock) -> StrategyData:
+        """Return the strategy as the report shows it."""
+        sample = None
+        if self.reader is not None and self.n_steps:
+            sample = read_sample(self.reader, steps, every, context=context)
+        worst = worst_of_elements(self.rows, context)
+        feeder = self.feeder
+        if sample is not None and worst is not None and len(sample.steps) == self.n_steps:
+            feeder = {**feeder, **free_bands(sample, worst.free)}
+        return StrategyData(
+            key=self.key,
+            label=self.label,
+            feeder=feeder,
+            flow_kw=self.flow_kw,
+            trafo_loading_percent=self.loading,
+            worst=worst,
+            sample=sample,
+            tables=element_tables(self.rows, context=context, clock=clock),
+        )
+
+
+def _open(run: RunReader, name: str) -> StrategyReader | None:
+    if run.manifest.strategies[name].status is RunStatus.WAITING:
+        return None
+    try:
+        return run.strategy(name)
+    except RunFolderError:
+        # a finished strategy must be readable; one that never came to its first step has no folder
+        if run.manifest.strategies[name].status is RunStatus.FINISHED:
+            raise
+        return None
+
+
+def _cards(found: Mapping[str, Sequence[Verdict]], incomplete: Sequence[str]) -> tuple[Card, ...]:
+    cards = [
+        Card(question=verdict.question, strategy=label, verdict=verdict.status, reason=verdict.reason)
+        for label, list_ in found.items()
+        for verdict in list_
+    ]
+    for label in incomplete:
+        cards = [
+            Card(
+                question=card.question,
+                strategy=card.strategy,
+                verdict="indicative" if card.verdict == "pass" else card.verdict,
+                reason=f"Incomplete run. {card.reason}",
+            )
+            if card.strategy == label
+            else card
+            for card in cards
+        ]
+    return tuple(cards)
+
+
+def _held(strategies: Sequence[StrategyData], feeder: FeederMap) -> str:
+    worst = next((strategy.worst for strategy in strategies if strategy.worst is not None), None)
+    if worst is None or worst.free.all():
+        return ""
+    fixed = [
+        f"{name} ({vm_pu:.3f} pu)"
+        for name, vm_pu, free in zip(feeder.bus_name, worst.vm_max_pu, worst.free, strict=True)
+        if not free
+    ]
+    return (
+        f"Held at a fixed voltage by the upstream grid and left out of the voltage figures: {', '.join(fixed[:_NAMED])}"
+        + (f" and {len(fixed) - _NAMED} more." if len(fixed) > _NAMED else ".")
+    )
+
+
+def _no_series(strategies: Sequence[StrategyData], stored: Sequence[_Stored]) -> str:
+    if any(strategy.sample is not None for strategy in strategies):
+        return ""
+    details = sorted({str(entry.reader.detail) for entry in stored if entry.reader is not None})
+    if not details:
+        return "No steps are stored, so there are no figures over time."
+    return (
+        f"The run was stored with detail {' and '.join(details)}, which keeps the feeder and its transformers step by step "
+        "but not every bus: time slider, voltage along the feeder and bus-by-time pictures are left out."
+    )
+
+
+def collect(run: RunReader) -> ReportData:
+    """Read a run, finished or not, and return what its report shows.
+
+    Raises:
+        RunFolderError: files of the run are missing or damaged.
+    """
+    context = read_context(run.folder)
+    feeder, raw = read_feeder(run.folder)
+    text, scenario = read_scenario(run.folder)
+    clock = Clock(start_utc_s=context.start_utc_s, dt_s=context.dt_s, n_steps=context.n_steps)
+    stored = [_Stored(name, run, context) for name in run.strategies]
+    longest = max((entry.n_steps for entry in stored), default=0)
+    n_values = (len(context.bus_name) + len(context.line_name)) * max(len(stored), 1)
+    steps, every = common_steps(longest, n_values, [step for entry in stored for step in entry.extremes])
+    strategies = tuple(entry.data(steps, every, context=context, clock=clock) for entry in stored)
+    values = {entry.label: {value.name: value for value in entry.values} for entry in stored if entry.values}
+    found = {entry.label: verdicts(entry.values, context) for entry in stored if entry.values}
+    quality = quality_table({entry.label: entry.rows for entry in stored}, context)
+    times = {v.step: context.time_text(v.step) for e in stored for v in e.values if v.step is not None}
+    questions = {verdict.question: verdict.label for list_ in found.values() for verdict in list_}
+    comparison = comparison_table(KPIS, values, times)
+    limits = context.limits
+    return ReportData(
+        title=str(scenario.get("name", run.manifest.scenario)),
+        description=str(scenario.get("description") or ""),
+        facts=facts(run.manifest, clock, raw),
+        problem=problem(run.manifest, {entry.key: entry.n_steps for entry in stored}),
+        clock=clock,
+        band=VoltageBand(vm_min_pu=limits.vm_min_pu, vm_max_pu=limits.vm_max_pu),
+        trafo_limit_percent=limits.trafo_loading_percent,
+        peak_import_kw=limits.peak_import_kw,
+        peak_export_kw=limits.peak_export_kw,
+        feeder=feeder,
+        flow_label=watched(context)[1],
+        strategies=strategies,
+        comparison=comparison,
+        cards=_cards(found, [e.label for e in stored if e.n_steps < context.n_steps]),
+        questions=tuple(questions.items()),
+        answer=answer(values, limits) or ("No key figures could be computed from what is stored.",),
+        held=_held(strategies, feeder),
+        no_series=_no_series(strategies, stored),
+        notes=(*(str(note) for note in raw["notes"]), *run.manifest.notes),
+        grid_tables=grid_tables(feeder, raw, context=context, scenario=scenario),
+        voltage_tables=(quality,) if quality is not None else (),
+        method_tables=(definition_table({row.name for group in comparison.groups for row in group.rows}),),
+        version_tables=version_tables(run.manifest),
+        method_notes=method_notes(run.manifest, clock),
+        extras={"scenario": text},
+    )
