@@ -148,6 +148,7 @@ def _context(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> KpiContext
         trafo_name=feeder.trafo_name,
         trafo_level=feeder.trafo_level,
         head_trafos=tuple(feeder.head_trafos.tolist()),
+        held_buses=tuple(feeder.held_buses.tolist()),
         home_name=plant.home_name,
         load_home=tuple(plant.load_home.tolist()),
         pv_home=tuple(plant.pv_home.tolist()),

@@ -68,6 +68,7 @@ def feeder_json(prepared: Prepared) -> dict[str, Any]:
             "to_bus": feeder.line_to_bus.tolist(),
             "length_km": feeder.line_length_km.tolist(),
             "rating_ka": feeder.line_rating_ka.tolist(),
+            "open": feeder.line_is_open.tolist(),
         },
         "trafo": {
             "name": list(feeder.trafo_name),
@@ -91,16 +92,13 @@ def feeder_json(prepared: Prepared) -> dict[str, Any]:
 def _distance_km(feeder: Feeder) -> NDArray[np.float64]:
     """Return the length of line between each bus and the nearest slack node, shape (NB,) [km]."""
     graph = nx.Graph()
-    graph.add_nodes_from(range(len(feeder.grid.node_vn_kv)))
-    node = feeder.bus_node
-    for branch in range(len(feeder.grid.branch_from)):
-        graph.add_edge(
-            int(feeder.grid.branch_from[branch]), int(feeder.grid.branch_to[branch]), length_km=0.0
-        )
-    for start, end, length in zip(
-        node[feeder.line_from_bus], node[feeder.line_to_bus], feeder.line_length_km, strict=True
-    ):
-        graph.add_edge(int(start), int(end), length_km=float(length))
+    node, grid = feeder.bus_node, feeder.grid
+    graph.add_nodes_from(range(len(grid.node_vn_kv)))
+    for start, end in zip(grid.branch_from, grid.branch_to, strict=True):
+        graph.add_edge(int(start), int(end), length_km=0.0)
+    for line in np.flatnonzero(~feeder.line_is_open):
+        ends = int(node[feeder.line_from_bus[line]]), int(node[feeder.line_to_bus[line]])
+        graph.add_edge(*ends, length_km=float(feeder.line_length_km[line]))
     sources = {int(slack) for slack in feeder.grid.slack_node}
     reached: Mapping[int, float] = nx.multi_source_dijkstra_path_length(graph, sources, weight="length_km")
     return np.array([reached[int(position)] for position in node])

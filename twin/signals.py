@@ -83,7 +83,11 @@ RECORDED: tuple[Signal, ...] = (
     _power(Axis.FEEDER, "p_pv_kw", "all PV generators, as fed in"),
     _power(Axis.FEEDER, "p_pv_available_kw", "all PV generators, as the sun would give"),
     _power(Axis.FEEDER, "p_battery_kw", "all batteries"),
-    _power(Axis.FEEDER, "p_other_kw", "elements that the network runs by itself, such as voltage-controlled generators"),
+    _power(
+        Axis.FEEDER,
+        "p_other_kw",
+        "elements that the network runs by itself, such as voltage-controlled generators",
+    ),
     _power(Axis.FEEDER, "p_balance_kw", "import less losses, devices and other elements: the balance error"),
     _voltage(Axis.FEEDER, "vm_min_pu", "lowest bus voltage"),
     _voltage(Axis.FEEDER, "vm_p05_pu", "5 % quantile of the bus voltages"),

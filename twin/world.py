@@ -177,7 +177,7 @@ def _cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
         ControlCore(plant, sizes, controller=run.controller, site=run.site, forecast=run.forecast),
         DevicesCore(plant, sizes),
         FeederCore(plant, sizes, feeder=run.feeder, engine=run.engine),
-        RecorderCore(sizes, dt_s=plant.dt_s, sink=sink),
+        RecorderCore(sizes, dt_s=plant.dt_s, free_buses=run.feeder.free_buses, sink=sink),
     )
     return {core.name: core for core in cores}
 

@@ -207,6 +207,27 @@ class Feeder:
     index: NetIndex = field(default_factory=NetIndex)
     """Rows of ``net`` behind the arrays, for the reference engine only."""
 
+    @property
+    def held_buses(self) -> IntArray:
+        """Positions of the buses at a slack node: their voltage is an input, not a result."""
+        return np.flatnonzero(np.isin(self.bus_node, self.grid.slack_node)).astype(np.int64)
+
+    @property
+    def free_buses(self) -> IntArray:
+        """Positions of all other buses; of all buses if every one is held."""
+        free = np.flatnonzero(~np.isin(self.bus_node, self.grid.slack_node)).astype(np.int64)
+        return free if len(free) else np.arange(len(self.bus_name), dtype=np.int64)
+
+    @property
+    def line_is_open(self) -> NDArray[np.bool_]:
+        """Which lines carry no through current because a switch at one end is open, shape (NL,)."""
+        grid = self.grid
+        from_node, to_node = grid.branch_from[self.line_branch], grid.branch_to[self.line_branch]
+        is_open: NDArray[np.bool_] = (from_node != self.bus_node[self.line_from_bus]) | (
+            to_node != self.bus_node[self.line_to_bus]
+        )
+        return is_open
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Flow:

@@ -267,3 +267,14 @@ def test_a_bus_that_does_not_exist_is_a_mistake_of_the_scenario(load_small):
 def test_at_most_five_simulators_are_in_the_software_loop():
     names = {row.source for row in CONNECTIONS} | {row.target for row in CONNECTIONS}
     assert len(names) <= 5
+
+
+def test_the_voltage_band_of_the_feeder_leaves_out_the_slack(prepared):
+    seen = play(prepared, "none")
+    held = prepared.feeder.held_buses
+    assert len(held) >= 1
+    free = np.delete(seen.series("bus.vm_pu"), held, axis=1)
+    assert np.array_equal(seen.series("feeder.vm_min_pu")[:, 0], free.min(axis=1))
+    assert np.array_equal(seen.series("feeder.vm_max_pu")[:, 0], free.max(axis=1))
+    for key, share in (("feeder.vm_p05_pu", 0.05), ("feeder.vm_median_pu", 0.5), ("feeder.vm_p95_pu", 0.95)):
+        assert np.allclose(seen.series(key)[:, 0], np.quantile(free, share, axis=1), atol=1e-12)

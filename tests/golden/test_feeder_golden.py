@@ -40,7 +40,7 @@ def test_voltages_and_loadings_of_a_day_agree_with_pandapower(case):
             assert_same_flow(engine.solve(p_kw[step], q_kvar[step]), net, feeder, params, name)
 
 
-def assert_same_flow(flow, net, feeder, params, engine):  # noqa: PLR0913 - what is compared, and the name for the message
+def assert_same_flow(flow, net, feeder, params, engine):
     vm_pu = net.res_bus.vm_pu.loc[feeder.index.bus].to_numpy()
     line = net.res_line.loading_percent.loc[feeder.index.line].to_numpy()
     trafo = net.res_trafo.loading_percent.loc[feeder.index.trafo].to_numpy()

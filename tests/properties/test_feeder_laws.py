@@ -70,7 +70,7 @@ def test_order_of_buses_changes_nothing(name, order, p_kw, q_kvar):
     feeder, engine = base(name)
     expected = engine.solve(p_kw, q_kvar)
     shuffled = net_in_order(np.array(order))
-    place = [feeder.bus_name.index(name) for name in shuffled.bus_name]
+    place = [feeder.bus_name.index(bus) for bus in shuffled.bus_name]
     flow = ENGINES[name](shuffled).solve(p_kw[place], q_kvar[place])
     np.testing.assert_allclose(flow.vm_pu, expected.vm_pu[place], rtol=0, atol=1e-9)
     np.testing.assert_allclose(flow.line_loading_percent, expected.line_loading_percent, rtol=0, atol=1e-6)

@@ -384,3 +384,15 @@ def test_values_in_the_middle_of_a_run_cover_the_steps_so_far():
     accumulator.add(Chunk(first_step=4, arrays={key: array[4:] for key, array in make_arrays().items()}))
     late = {value.name: value.value for value in accumulator.values()}
     assert late == {name: value.value for name, value in evaluate(make_arrays(), make_context())[0].items()}
+
+
+def test_a_bus_held_by_the_model_does_not_count_as_the_feeders_voltage():
+    arrays = make_arrays()
+    arrays["bus.vm_pu"] = np.array([[1.2, 1.02]] * 7 + [[0.7, 0.99]], dtype=np.float32)
+    accumulator = KpiAccumulator(make_context(held_buses=(0,)))
+    accumulator.add(Chunk(first_step=0, arrays=arrays))
+    found = {value.name: value for value in accumulator.values()}
+    assert found["vm_max_pu"].value == pytest.approx(1.02)
+    assert (found["vm_min_pu"].value, found["vm_min_pu"].where) == (pytest.approx(0.99), "b2")
+    assert found["band_hours"].value == 0.0
+    assert found["en50160_beyond_count"].value == 0.0

@@ -86,7 +86,8 @@ class KpiLimits:
 class KpiContext:
     """The run that KPIs are computed for. Sequences and arrays are kept as tuples.
 
-    ``*_home`` are positions in ``home_name`` for each device, ``head_trafos`` positions in ``trafo_name``.
+    ``*_home`` are positions in ``home_name`` for each device, ``head_trafos`` positions in ``trafo_name``,
+    ``held_buses`` positions in ``bus_name``.
 
     Raises:
         ValueError: a step that does not divide 15 min, no steps, lengths or positions that do not fit.
@@ -106,6 +107,8 @@ class KpiContext:
     battery_home: tuple[int, ...]
     battery_capacity_kwh: tuple[float, ...]
     limits: KpiLimits
+    held_buses: tuple[int, ...] = ()
+    """Positions of buses whose voltage is an input of the model (slack); they do not count as the feeder's."""
 
     def __post_init__(self) -> None:
         """Turn arrays into tuples of plain values and refuse what does not fit together."""
@@ -113,11 +116,17 @@ class KpiContext:
             object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name"):
             object.__setattr__(self, name, tuple(str(entry) for entry in getattr(self, name)))
-        for name in ("head_trafos", "load_home", "pv_home", "battery_home"):
+        for name in ("head_trafos", "held_buses", "load_home", "pv_home", "battery_home"):
             object.__setattr__(self, name, tuple(int(entry) for entry in getattr(self, name)))
         capacity = tuple(float(entry) for entry in self.battery_capacity_kwh)
         object.__setattr__(self, "battery_capacity_kwh", capacity)
         self._check()
+
+    @property
+    def free_buses(self) -> IntArray:
+        """Positions of the buses whose voltage the feeder decides; all of them if every bus is held."""
+        free = np.setdiff1d(np.arange(len(self.bus_name)), self.held_buses)
+        return free if len(free) else np.arange(len(self.bus_name))
 
     def _check(self) -> None:
         if self.dt_s < 1 or QUARTER_S % self.dt_s != 0:
@@ -133,7 +142,7 @@ class KpiContext:
         if not all(capacity > 0 for capacity in self.battery_capacity_kwh):
             raise ValueError("every battery capacity must be above 0 kWh")
         sizes = {"load_home": self.home_name, "pv_home": self.home_name, "battery_home": self.home_name}
-        for name, names in {**sizes, "head_trafos": self.trafo_name}.items():
+        for name, names in {**sizes, "head_trafos": self.trafo_name, "held_buses": self.bus_name}.items():
             bad = [position for position in getattr(self, name) if not 0 <= position < len(names)]
             if bad:
                 raise ValueError(f"{name} holds position {bad[0]}, there are {len(names)} entries")

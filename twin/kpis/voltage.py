@@ -73,12 +73,16 @@ def _outside(vm_pu: NDArray[np.floating], low_pu: float, high_pu: float) -> NDAr
 
 
 def reduce_voltage(vm_pu: NDArray[np.floating], first_step: int, context: KpiContext) -> VoltageStats:
-    """Return the statistics of ``vm_pu``, shape (T, N) [pu], whose first row is ``first_step``."""
+    """Return the statistics of ``vm_pu``, shape (T, N) [pu], whose first row is ``first_step``.
+
+    Held buses are never counted as outside.
+    """
     steps = first_step + np.arange(len(vm_pu), dtype=np.int64)
-    outside = _outside(vm_pu, context.limits.vm_min_pu, context.limits.vm_max_pu)
+    counts = np.isin(np.arange(vm_pu.shape[1]), context.free_buses)
+    outside = _outside(vm_pu, context.limits.vm_min_pu, context.limits.vm_max_pu) & counts
     means = _quality_means(vm_pu, first_step, context)
-    out = _outside(means.mean, _LOW_PU, _HIGH_PU)
-    beyond = _outside(means.mean, _LOWEST_PU, _HIGH_PU)
+    out = _outside(means.mean, _LOW_PU, _HIGH_PU) & counts
+    beyond = _outside(means.mean, _LOWEST_PU, _HIGH_PU) & counts
     n_weeks = -(-context.n_steps * context.dt_s // WEEK_S)
     week = means.start_s // WEEK_S
     week_outside = np.zeros((n_weeks, vm_pu.shape[1]), dtype=np.int64)
@@ -160,8 +164,10 @@ def _en50160_values(stats: VoltageStats, context: KpiContext) -> tuple[KpiValue,
 
 def voltage_values(stats: VoltageStats, context: KpiContext) -> tuple[KpiValue, ...]:
     """Return the voltage KPIs; at least one bus is needed."""
-    low = worst_of(-stats.low.value, context.bus_name, stats.low.step)
-    high = worst_of(stats.high.value, context.bus_name, stats.high.step)
+    free = context.free_buses
+    names = [context.bus_name[position] for position in free]
+    low = worst_of(-stats.low.value[free], names, stats.low.step[free])
+    high = worst_of(stats.high.value[free], names, stats.high.step[free])
     hours = stats.outside_steps * context.dt_h
     worst = worst_of(hours, context.bus_name)
     where = worst.name if worst.value > 0 else ""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from twin.plant import IntArray
 from twin.signals import RECORDED, Axis
 from twin.simulators.ports import Array, Port, ports
 
@@ -40,8 +41,10 @@ class RecorderCore:
 
     name = "recorder"
 
-    def __init__(self, sizes: Mapping[Axis, int], *, dt_s: int, sink: Sink) -> None:
+    def __init__(self, sizes: Mapping[Axis, int], *, dt_s: int, free_buses: IntArray, sink: Sink) -> None:
+        """Take the buses whose voltages make the feeder's quantiles: those that are not held by the model."""
         self.dt_s = dt_s
+        self._free_buses = free_buses
         self._sink = sink
         self.inputs = ports(tuple(entry.key for entry in RECORDED if entry.key not in _DERIVED), sizes, dt_s)
         self.outputs: tuple[Port, ...] = ()
@@ -59,7 +62,7 @@ class RecorderCore:
             - record["feeder.p_pv_kw"]
             - record["feeder.p_battery_kw"]
         )
-        spread = _quantiles(values["bus.vm_pu"])
+        spread = _quantiles(values["bus.vm_pu"][self._free_buses])
         for key, value in zip(_QUANTILE_KEYS, spread, strict=True):
             record[key] = np.array([value])
         self._sink.append(step, record)
