@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.errors import InputError, TwinError
+from twin.errors import InputError, ScenarioError, TwinError
 
 if TYPE_CHECKING:
     from twin.runner import RunResult
@@ -24,6 +24,9 @@ EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_VIOLATED = 3
 EXIT_INTERRUPTED = 130
+
+MOST_MISTAKES = 50
+"""More are counted, not shown."""
 
 app = typer.Typer(
     name="twin",
@@ -201,7 +204,7 @@ def feeder(
 
 def _full_source(source: str) -> str:
     """Let a bare SimBench code stand for itself."""
-    is_code = ":" not in source and not source.lower().endswith((".json", ".xlsx"))
+    is_code = ":" not in source and not Path(source).suffix and not Path(source).exists()
     return f"simbench:{source}" if is_code else source
 
 
@@ -244,6 +247,13 @@ def _show_result(result: "RunResult", report: Path, *, json_out: bool, quiet: bo
         console.say(f"report: {console.path_text(report)}")
 
 
+def _error_text(error: TwinError) -> str:
+    if not isinstance(error, ScenarioError) or len(error.mistakes) <= MOST_MISTAKES:
+        return f"error: {error}"
+    shown = "\n".join(str(mistake) for mistake in error.mistakes[:MOST_MISTAKES])
+    return f"error: {shown}\n... and {len(error.mistakes) - MOST_MISTAKES} more mistakes"
+
+
 def _guarded(work: Callable[[], int], *, debug: bool) -> None:
     """Run a command's work and leave with its exit code; one line per error unless ``debug``."""
     try:
@@ -254,7 +264,7 @@ def _guarded(work: Callable[[], int], *, debug: bool) -> None:
     except TwinError as error:
         if debug:
             traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(_error_text(error), err=True)
         code = EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED
     except Exception as error:  # noqa: BLE001  # the last resort of a command line
         if debug:

@@ -74,7 +74,13 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         engine, check = make_engine(feeder, scenario.feeder.engine)
     except ModelError as error:
         raise ScenarioError([loaded.mistake("feeder.engine", str(error))]) from error
-    plant, external = build_plant(loaded, feeder)
+    mistakes = _unknown_strategies(loaded, chosen)
+    try:
+        plant, external = build_plant(loaded, feeder)
+    except ScenarioError as error:
+        raise ScenarioError([*error.mistakes, *mistakes]) from error
+    if mistakes:
+        raise ScenarioError(mistakes)
     prepared = Prepared(
         loaded=loaded,
         feeder=feeder,
@@ -86,7 +92,7 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         context=_context(loaded, feeder, plant),
         strategies=chosen,
     )
-    _check_strategies(prepared)
+    _check_parameters(prepared)
     return prepared
 
 
@@ -102,7 +108,17 @@ def _chosen(loaded: LoadedScenario, strategies: Sequence[str] | None) -> tuple[s
     return tuple(dict.fromkeys(strategies))
 
 
-def _check_strategies(prepared: Prepared) -> None:
+def _unknown_strategies(loaded: LoadedScenario, chosen: Sequence[str]) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    for name in chosen:
+        try:
+            resolve(loaded.scenario.strategies[name].use, loaded.base_dir)
+        except InputError as error:
+            mistakes.append(loaded.mistake(f"strategies.{name}", str(error)))
+    return mistakes
+
+
+def _check_parameters(prepared: Prepared) -> None:
     mistakes: list[Mistake] = []
     for name in prepared.strategies:
         try:

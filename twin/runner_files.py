@@ -108,6 +108,13 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
     """Return the assumptions that a reader of the results must know."""
     scenario, plant = prepared.loaded.scenario, prepared.plant
     notes: list[str] = []
+    kinds = dict(zip(prepared.feeder.devices.sgen_name, prepared.feeder.devices.sgen_kind, strict=True))
+    others = sum(1 for name in plant.pv_name if kinds.get(name, "PV").upper() not in {"PV", ""})
+    if others:
+        notes.append(
+            f"{others} of the {len(plant.pv_name)} generators are not PV (wind, hydro, biomass ... of the network); they are "
+            "played by their own profiles and counted as PV in the key figures."
+        )
     if prepared.feeder.profiles is not None:
         notes.append(
             "SimBench's profiles are read as Central European Time; its PV shapes peak up to an hour before solar noon "

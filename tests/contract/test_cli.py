@@ -123,6 +123,16 @@ def test_every_mistake_is_reported_at_once(small_scenario, twin):
     assert "did you mean 'p_peak_kw'" in done.stderr
 
 
+def test_mistakes_that_need_the_feeder_come_together_too(small_scenario, twin):
+    path = small_scenario(
+        ("share: 0.5, capacity", "bus: nowhere, name: b, capacity"), ("  none:", "  nonne:")
+    )
+    done = twin("check", path)
+    assert done.returncode == 2
+    assert "no bus 'nowhere'" in done.stderr
+    assert "did you mean 'none'" in done.stderr
+
+
 def test_an_unknown_strategy_option_names_those_there_are(small_scenario, twin):
     done = twin("run", small_scenario(), "--strategy", "magic")
     assert done.returncode == 2
