@@ -75,7 +75,7 @@ class _Problem:
 
     def functions(self, vm_pu: FloatArray) -> FloatArray:
         """Return the powers asked for at bus voltages ``vm_pu`` (NB,), shape (2, N): active, reactive."""
-        return np.stack(apply_functions(self.fleet, self.p_ask_kw, vm_pu[self.bus], self.locked))
+        return np.array(apply_functions(self.fleet, self.p_ask_kw, vm_pu[self.bus], self.locked))
 
     def flow(self, x: FloatArray) -> Flow:
         """Solve the feeder with the inverter powers ``x``, shape (2, N)."""
@@ -133,7 +133,7 @@ def solve_coupled(  # noqa: PLR0913  # one named argument per input of the fixed
         locked=locked,
     )
     x = problem.functions(vm_start_pu)
-    if not np.any(depends_on_voltage(fleet, locked)):
+    if not depends_on_voltage(fleet, locked).any():
         return CoupledFlow(flow=problem.flow(x), p_kw=x[0], q_kvar=x[1], residual_kva=0.0, iterations=1)
     return _iterate(problem, x, CouplingOptions() if options is None else options)
 

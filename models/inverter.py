@@ -20,6 +20,7 @@ standard's curves. Some makers give reactive power the priority instead, which w
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,10 @@ class ReactiveMode(IntEnum):
     """Power factor as a function of active power, cos phi(P)."""
     Q_V = 2
     """Reactive power as a function of voltage, Q(V)."""
+
+
+# plain numbers: comparing an array with a member of an enumeration looks up its attributes each time
+_COS_PHI, _COS_PHI_P, _Q_V = (int(mode) for mode in ReactiveMode)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +117,26 @@ class InverterFleet:
     def n(self) -> int:
         """Number of inverters N."""
         return len(self.s_rated_kva)
+
+    @cached_property
+    def has_cos_phi_p(self) -> bool:
+        """Whether any inverter follows cos phi(P)."""
+        return bool((self.mode == _COS_PHI_P).any())
+
+    @cached_property
+    def has_q_v(self) -> bool:
+        """Whether any inverter follows Q(V)."""
+        return bool((self.mode == _Q_V).any())
+
+    @cached_property
+    def has_p_v(self) -> bool:
+        """Whether P(V) is on at any inverter."""
+        return bool(np.isfinite(self.p_v_start_pu).any())
+
+    @cached_property
+    def fixed_q_share(self) -> FloatArray:
+        """Reactive power of a fixed power factor per magnitude of active power, shape (N,)."""
+        return np.where(self.absorbs, 1.0, -1.0) * _tan_phi(self.cos_phi)
 
     @classmethod
     def concatenate(cls, fleets: Sequence["InverterFleet"]) -> "InverterFleet":
@@ -219,7 +244,9 @@ def cei_0_21(
 
 def depends_on_voltage(fleet: InverterFleet, locked: BoolArray) -> BoolArray:
     """Return where power depends on the present voltage: Q(V) locked in, or P(V) on; shape (N,)."""
-    depends: BoolArray = ((fleet.mode == ReactiveMode.Q_V) & locked) | np.isfinite(fleet.p_v_start_pu)
+    if not (fleet.has_q_v or fleet.has_p_v):
+        return np.zeros(fleet.n, dtype=np.bool_)
+    depends: BoolArray = ((fleet.mode == _Q_V) & locked) | np.isfinite(fleet.p_v_start_pu)
     return depends
 
 
@@ -232,8 +259,9 @@ def reactive_kvar(fleet: InverterFleet, p_kw: FloatArray, vm_pu: FloatArray, act
         vm_pu: voltage at the terminal, shape (N,).
         active: whether cos phi(P) or Q(V) is locked in, shape (N,); a fixed power factor is always active.
     """
-    sign = np.where(fleet.absorbs, 1.0, -1.0)
-    fixed = sign * np.abs(p_kw) * _tan_phi(fleet.cos_phi)
+    fixed: FloatArray = np.abs(p_kw) * fleet.fixed_q_share
+    if not (fleet.has_cos_phi_p or fleet.has_q_v):
+        return fixed
     feed_in_kw = np.maximum(-p_kw, 0.0)
     over = np.clip(
         (feed_in_kw / fleet.p_rated_kw - fleet.cos_phi_p_start) / (1.0 - fleet.cos_phi_p_start), 0.0, 1.0
@@ -242,8 +270,8 @@ def reactive_kvar(fleet: InverterFleet, p_kw: FloatArray, vm_pu: FloatArray, act
     high = np.clip((vm_pu - fleet.v1s_pu) / (fleet.v2s_pu - fleet.v1s_pu), 0.0, 1.0)
     low = np.clip((fleet.v1i_pu - vm_pu) / (fleet.v1i_pu - fleet.v2i_pu), 0.0, 1.0)
     by_voltage = fleet.q_max_share * fleet.p_rated_kw * (high - low)
-    function = np.where(fleet.mode == ReactiveMode.Q_V, by_voltage, by_power)
-    q_kvar: FloatArray = np.where(fleet.mode == ReactiveMode.COS_PHI, fixed, np.where(active, function, 0.0))
+    function = np.where(fleet.mode == _Q_V, by_voltage, by_power)
+    q_kvar: FloatArray = np.where(fleet.mode == _COS_PHI, fixed, np.where(active, function, 0.0))
     return q_kvar
 
 
@@ -254,6 +282,8 @@ def _tan_phi(cos_phi: FloatArray) -> FloatArray:
 
 def feed_in_limit_kw(fleet: InverterFleet, vm_pu: FloatArray) -> FloatArray:
     """Return the largest feed-in that P(V) allows at ``vm_pu``, shape (N,) [kW], positive; rated power where off."""
+    if not fleet.has_p_v:
+        return fleet.p_rated_kw.copy()
     on = np.isfinite(fleet.p_v_start_pu)
     start_pu = np.where(on, fleet.p_v_start_pu, 0.0)
     width_pu = np.where(on, fleet.p_v_end_pu, 1.0) - start_pu
@@ -271,15 +301,16 @@ def apply_functions(
     grows. Reactive power follows the function within ``sqrt(S^2 - p^2)`` (see the module for the priority).
     Continuous in ``vm_pu`` for given ``locked``.
     """
-    p_kw = np.clip(p_ask_kw, -feed_in_limit_kw(fleet, vm_pu), fleet.p_rated_kw)
+    # maximum and minimum give what numpy.clip gives in a third of its time
+    p_kw = np.minimum(np.maximum(p_ask_kw, -feed_in_limit_kw(fleet, vm_pu)), fleet.p_rated_kw)
     room_kvar = np.sqrt(np.maximum(fleet.s_rated_kva**2 - p_kw**2, 0.0))
-    q_kvar = np.clip(reactive_kvar(fleet, p_kw, vm_pu, locked), -room_kvar, room_kvar)
+    q_kvar = np.minimum(np.maximum(reactive_kvar(fleet, p_kw, vm_pu, locked), -room_kvar), room_kvar)
     return p_kw, q_kvar
 
 
 def start_locks(fleet: InverterFleet) -> BoolArray:
     """Return the locks before the first step, shape (N,): only a fixed power factor is active."""
-    fixed: BoolArray = fleet.mode == ReactiveMode.COS_PHI
+    fixed: BoolArray = fleet.mode == _COS_PHI
     return fixed
 
 
@@ -291,9 +322,11 @@ def update_locks(fleet: InverterFleet, p_kw: FloatArray, vm_pu: FloatArray, lock
     In between the state is kept. A fixed power factor is always active. To be called once per step, never inside
     the fixed point: a lock that flips within a step would have no common solution with the feeder.
     """
+    if not (fleet.has_cos_phi_p or fleet.has_q_v):
+        return np.ones(fleet.n, dtype=np.bool_)
     share = np.abs(p_kw) / fleet.p_rated_kw
     by_voltage = (vm_pu > fleet.cos_phi_lock_in_pu) | (locked & (vm_pu >= fleet.cos_phi_lock_out_pu))
     by_power = (share > fleet.q_v_lock_in_share) | (locked & (share >= fleet.q_v_lock_out_share))
-    function = np.where(fleet.mode == ReactiveMode.Q_V, by_power, by_voltage)
-    updated: BoolArray = (fleet.mode == ReactiveMode.COS_PHI) | function
+    function = np.where(fleet.mode == _Q_V, by_power, by_voltage)
+    updated: BoolArray = (fleet.mode == _COS_PHI) | function
     return updated

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
+from twin.clock import ZONE
 from twin.errors import RunError, StoreError, TwinError
 from twin.kpis import KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.prepare import Prepared, prepare
@@ -116,7 +116,7 @@ def run(
     progress = SilentProgress() if progress is None else progress
     prepared = prepare(loaded, options.strategies)
     created = datetime.now(UTC)
-    stamp = created.astimezone(ZoneInfo("Europe/Rome"))
+    stamp = created.astimezone(ZONE)
     folder = create_run_folder(options.out, loaded.scenario.name, stamp)
     manifest = _begin(prepared, options, created)
     _write_inputs(folder, prepared, manifest)

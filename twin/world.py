@@ -11,10 +11,10 @@ import numpy as np
 
 from models.errors import ModelError
 from models.feeder.base import Engine, Feeder
+from twin.clock import local_iso
 from twin.control.base import Controller, Forecast, Site
 from twin.errors import RunError, TwinError
 from twin.plant import Plant
-from twin.profiles.clock import local_iso
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
 from twin.simulators.control import ControlCore

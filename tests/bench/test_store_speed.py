@@ -96,5 +96,7 @@ def test_a_flush_of_5000_entities_and_4_signals_is_no_larger_than_its_float32(tm
     size = (tmp_path / "none" / "tail.arrows").stat().st_size / N_VALUES
     writer.close()
     with capsys.disabled():
-        print(f"\ntail, step of {N} x 4: {size:.2f} B/value, flush {1e3 * np.median(flush_s):.2f} ms")  # a benchmark is there to print
+        print(
+            f"\ntail, step of {N} x 4: {size:.2f} B/value, flush {1e3 * np.median(flush_s):.2f} ms"
+        )  # a benchmark is there to print
     assert size < np.dtype(np.float32).itemsize

@@ -10,7 +10,9 @@ def test_the_open_ties_of_the_cigre_network_are_open():
     net = feeder.net
     switches = net.switch[(net.switch.et == "l") & ~net.switch.closed]
     expected = {str(net.line.name.at[row]) for row in switches.element}
-    assert {name for name, is_open in zip(feeder.line_name, feeder.line_is_open, strict=True) if is_open} == expected
+    assert {
+        name for name, is_open in zip(feeder.line_name, feeder.line_is_open, strict=True) if is_open
+    } == expected
     assert len(expected) == 3
 
 

@@ -339,7 +339,11 @@ def test_the_rural_feeder_scenario_loads():
     assert [device.kind for device in scenario.devices] == ["load", "pv", "battery", "pv"]
     assert list(scenario.strategies) == ["none", "self_consumption", "peak_shaving", "mpc"]
     assert (scenario.period.days, scenario.period.step_s) == (7, 900)
-    assert scenario.strategies["mpc"].params == {"horizon_h": 24.0, "forecast": "perfect", "peak_weight_eur_kw": 0.05}
+    assert scenario.strategies["mpc"].params == {
+        "horizon_h": 24.0,
+        "forecast": "perfect",
+        "peak_weight_eur_kw": 0.05,
+    }
 
 
 def _models_of(schema):

@@ -22,9 +22,9 @@ from twin.assembly.fleets import (
 )
 from twin.assembly.homes import Homes
 from twin.assembly.series import Period, SeriesBook
+from twin.clock import utc_s
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.plant import Plant, Tariff
-from twin.profiles.clock import utc_s
 from twin.scenario import LoadedScenario
 from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
 from twin.scenario.schema import ExternalSpec

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from models import pv
 from models.errors import ModelError
 from models.feeder.base import Feeder, FeederProfiles
+from twin.clock import local_iso
 from twin.errors import InputError
-from twin.profiles.clock import local_iso
 from twin.profiles.resample import resample_mean
 from twin.profiles.table import SeriesTable, read_table, window
 from twin.scenario import LoadedScenario

@@ -5,13 +5,12 @@ Sign: consumption positive. Times are steps of the run; :meth:`KpiContext.time_t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from typing import Any, Literal, Self
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import local_time
 from twin.errors import RunFolderError
 
 __all__ = [
@@ -37,8 +36,6 @@ QUARTER_S = 900
 
 _WINDOW_GRID_S = 1800
 """Least common multiple of the 10-min and the 15-min window [s]."""
-
-_LOCAL = ZoneInfo("Europe/Rome")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,9 +161,8 @@ class KpiContext:
 
     def time_text(self, step: int) -> str:
         """Return the local time (Europe/Rome) at which ``step`` begins, e.g. ``2016-07-12 13:15``."""
-        moment = datetime.fromtimestamp(self.start_utc_s + step * self.dt_s, tz=UTC)
         shape = "%Y-%m-%d %H:%M" if self.dt_s % 60 == 0 else "%Y-%m-%d %H:%M:%S"
-        return moment.astimezone(_LOCAL).strftime(shape)
+        return local_time(self.start_utc_s + step * self.dt_s).strftime(shape)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""

@@ -13,8 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from twin.clock import local_iso
 from twin.errors import ProfileError
-from twin.profiles.clock import local_iso
 from twin.profiles.resample import resample_mean
 from twin.profiles.times import instants_utc_s, regular_step_s, row_of, zone_named
 from twin.units import in_internal_unit, internal_unit

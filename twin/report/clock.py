@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from twin.clock import ZONE, local_time
 from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 
 __all__ = ["Clock", "Tick"]
@@ -32,12 +32,15 @@ class Clock:
     dt_s: int
     n_steps: int
     """Steps planned."""
-    zone: str = "Europe/Rome"
+
+    @property
+    def zone(self) -> str:
+        """Name of the time zone."""
+        return str(ZONE)
 
     def at(self, step: int) -> datetime:
         """Return the local start of a step."""
-        utc = datetime.fromtimestamp(self.start_utc_s + step * self.dt_s, tz=UTC)
-        return utc.astimezone(ZoneInfo(self.zone))
+        return local_time(self.start_utc_s + step * self.dt_s)
 
     def label(self, step: int) -> str:
         """Return e.g. ``Wed 15 Jun 2016, 12:30``."""
@@ -66,7 +69,7 @@ class Clock:
         return max(steps[0], 0), min(steps[1], self.n_steps)
 
     def _step_of(self, day: object) -> int:
-        midnight = datetime.fromisoformat(str(day)).replace(tzinfo=ZoneInfo(self.zone))
+        midnight = datetime.fromisoformat(str(day)).replace(tzinfo=ZONE)
         return -((self.start_utc_s - int(midnight.timestamp())) // self.dt_s)
 
     def ticks(self, first: int, stop: int) -> tuple[Tick, ...]:
@@ -88,7 +91,7 @@ class Clock:
         moment = self.at(first).astimezone(UTC).replace(minute=0, second=0)
         ticks: list[Tick] = []
         while (at_s := self._offset_s(moment, first)) <= span_s:
-            local = moment.astimezone(ZoneInfo(self.zone))
+            local = moment.astimezone(ZONE)
             if at_s >= 0 and local.hour % hours == 0 and local.minute == 0:
                 ticks.append(
                     Tick(at_s=at_s, label=f"{local:%-d %b}" if local.hour == 0 else f"{local:%H:%M}")
@@ -100,7 +103,7 @@ class Clock:
         span_s = (stop - first) * self.dt_s
         start = self.at(first).date()
         moments = [
-            datetime(start.year, start.month, start.day, tzinfo=ZoneInfo(self.zone)) + timedelta(days=shift)
+            datetime(start.year, start.month, start.day, tzinfo=ZONE) + timedelta(days=shift)
             for shift in range(0, int(span_s // SECONDS_PER_DAY) + 2, days)
         ]
         pairs = [(self._offset_s(moment, first), moment) for moment in moments]
@@ -115,7 +118,7 @@ class Clock:
             start.year * 12 + start.month - 1 + shift
             for shift in range(int(span_s // (28 * SECONDS_PER_DAY)) + 2)
         )
-        moments = [datetime(m // 12, m % 12 + 1, 1, tzinfo=ZoneInfo(self.zone)) for m in months]
+        moments = [datetime(m // 12, m % 12 + 1, 1, tzinfo=ZONE) for m in months]
         every = -(-len(moments) // (_MAX_TICKS + 2))
         pairs = [(self._offset_s(moment, first), moment) for moment in moments[::every]]
         return tuple(

@@ -15,7 +15,7 @@ from twin.scenario.devices import (
 from twin.scenario.inverter import InverterSpec, PowerVoltageSpec
 from twin.scenario.json_schema import scenario_json_schema
 from twin.scenario.loader import LoadedScenario, PlacedDevice, load_scenario
-from twin.scenario.period import LOCAL_ZONE, Period
+from twin.scenario.period import Period
 from twin.scenario.schema import (
     ExternalSpec,
     FeederSpec,
@@ -28,7 +28,6 @@ from twin.scenario.schema import (
 )
 
 __all__ = [
-    "LOCAL_ZONE",
     "BatterySpec",
     "DeviceBase",
     "DeviceSpec",

@@ -1,19 +1,16 @@
 """The simulated days."""
 
 import datetime as dt
-import zoneinfo
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from twin.clock import ZONE
 from twin.scenario.base import Spec, wrong
 from twin.scenario.marks import got
 from twin.scenario.quantities import Quantity
 
-__all__ = ["LOCAL_ZONE", "Period"]
-
-LOCAL_ZONE = "Europe/Rome"
-"""Time zone of dates and times without an offset."""
+__all__ = ["Period"]
 
 _QUARTER_HOUR_S = 900
 _QUARTER_HOUR_MIN = 15
@@ -38,12 +35,10 @@ def _check_start(start: dt.datetime) -> dt.datetime:
             f"must be a full quarter of an hour (got {start.time()}); settlement and KPIs count in quarters"
         )
     if start.tzinfo is None:
-        zone = zoneinfo.ZoneInfo(LOCAL_ZONE)
+        zone = ZONE
         first, second = (start.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
         if first != second:
-            raise wrong(
-                f"{start} is twice or not at all in {LOCAL_ZONE} (clock change); write it with an offset"
-            )
+            raise wrong(f"{start} is twice or not at all in {ZONE} (clock change); write it with an offset")
     return start
 
 
@@ -62,7 +57,7 @@ class Period(Spec):
         BeforeValidator(_read_start),
         AfterValidator(_check_start),
         WithJsonSchema({"type": "string", "examples": ["2016-07-04", "2016-07-04T06:00"]}),
-    ] = Field(description=f"First instant; a date means midnight, without an offset in {LOCAL_ZONE}.")
+    ] = Field(description=f"First instant; a date means midnight, without an offset in {ZONE}.")
     days: Annotated[int, Quantity("d", ge=1, le=3660)] = Field(
         description="Number of local days [d]; one with a clock change has 23 or 25 hours."
     )
