@@ -7,6 +7,7 @@ import numpy as np
 
 from models.errors import EngineMismatchError, FeederError, PowerFlowError
 from models.feeder.base import Engine, Feeder, FloatArray, Flow, IntArray, missing_support
+from models.feeder.engine_impedance import MAX_NODES
 from models.feeder.engines import ENGINES, REFERENCE
 
 __all__ = [
@@ -18,10 +19,9 @@ __all__ = [
     "make_engine",
 ]
 
-EngineChoice = Literal["auto", "pgm", "pandapower"]
+EngineChoice = Literal["auto", "impedance", "pgm", "pandapower"]
 LIMIT_DV_PU = 1e-6
 LIMIT_DLOADING_PERCENT = 1e-4
-_FAST = "pgm"
 _HALVINGS = 8
 _PLACEHOLDER_SHARE = 0.3
 _PLACEHOLDER_KW = 10.0
@@ -48,7 +48,8 @@ class EngineCheck:
 def make_engine(feeder: Feeder, choice: EngineChoice = "auto") -> tuple[Engine, EngineCheck]:
     """Return an engine for ``feeder`` and the record of its check.
 
-    ``auto`` takes power-grid-model where it can carry the network, else pandapower.
+    ``auto`` takes the impedance matrix where the network is small enough for it, else power-grid-model; pandapower where
+    the network holds something that neither can carry.
 
     Raises:
         FeederError: the choice is unknown or cannot carry the network.
@@ -105,8 +106,17 @@ def _choose(feeder: Feeder, choice: EngineChoice) -> tuple[str, str]:
         return choice, f"{choice} is asked for"
     missing = missing_support(feeder)
     if missing:
-        return REFERENCE, f"auto: {_FAST} cannot carry {'; '.join(missing)}"
-    return _FAST, f"auto: {_FAST} carries everything in this network"
+        return REFERENCE, f"auto: the faster engines cannot carry {'; '.join(missing)}"
+    n_nodes = len(feeder.grid.node_vn_kv)
+    if n_nodes > MAX_NODES:
+        return (
+            "pgm",
+            f"auto: carries everything in this network and is the fastest above {MAX_NODES} nodes ({n_nodes})",
+        )
+    return (
+        "impedance",
+        f"auto: carries everything in this network and is the fastest up to {MAX_NODES} nodes ({n_nodes})",
+    )
 
 
 def _cases(feeder: Feeder) -> dict[str, tuple[FloatArray, FloatArray]]:

@@ -14,8 +14,8 @@ from power_grid_model import CalculationMethod, PowerGridModel, initialize_array
 from power_grid_model.errors import PowerGridError
 
 from models.errors import FeederError, PowerFlowError
-from models.feeder.base import Feeder, FloatArray, Flow, Grid, IntArray, missing_support
-from models.feeder.powers import check_flow, check_powers, heaviest
+from models.feeder.base import Feeder, FloatArray, Flow, Grid, IntArray
+from models.feeder.powers import check_carried, check_flow, check_powers, heaviest
 
 __all__ = ["PgmEngine"]
 
@@ -46,15 +46,7 @@ class PgmEngine:
         Raises:
             FeederError: the feeder holds something the arrays cannot carry, or power-grid-model refuses the data.
         """
-        missing = missing_support(feeder)
-        if missing:
-            raise FeederError(
-                f"{feeder.name}: engine pgm cannot carry {'; '.join(missing)}; choose engine auto or pandapower"
-            )
-        if len(np.unique(feeder.windings.trafo)) != len(feeder.trafo_name):
-            raise FeederError(
-                f"{feeder.name}: transformers without windings; build the feeder with compile_feeder"
-            )
+        check_carried(feeder, self.name)
         self._feeder = feeder
         self._n_nodes = len(feeder.grid.node_vn_kv)
         data, load_id = _input(feeder.grid)

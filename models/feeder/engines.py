@@ -17,5 +17,11 @@ def _pgm(feeder: Feeder) -> Engine:
     return PgmEngine(feeder)
 
 
+def _impedance(feeder: Feeder) -> Engine:
+    from models.feeder.engine_impedance import ImpedanceEngine  # noqa: PLC0415 - only where it is used
+
+    return ImpedanceEngine(feeder)
+
+
 REFERENCE = "pandapower"
-ENGINES: dict[str, EngineFactory] = {REFERENCE: _pandapower, "pgm": _pgm}
+ENGINES: dict[str, EngineFactory] = {REFERENCE: _pandapower, "pgm": _pgm, "impedance": _impedance}

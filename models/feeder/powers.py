@@ -1,12 +1,27 @@
 """Checks that every engine makes on what it takes and on what it gives."""
 
+import math
+
 import numpy as np
 
-from models.errors import PowerFlowError
-from models.feeder.base import Feeder, FloatArray, Flow
+from models.errors import FeederError, PowerFlowError
+from models.feeder.base import Feeder, FloatArray, Flow, missing_support
 from models.feeder.names import listing
 
-__all__ = ["check_flow", "check_powers", "heaviest"]
+__all__ = ["check_carried", "check_flow", "check_powers", "heaviest"]
+
+
+def check_carried(feeder: Feeder, engine: str) -> None:
+    """Raise ``FeederError`` unless the arrays of ``feeder`` hold everything an engine on them needs."""
+    missing = missing_support(feeder)
+    if missing:
+        raise FeederError(
+            f"{feeder.name}: engine {engine} cannot carry {'; '.join(missing)}; choose engine auto or pandapower"
+        )
+    if len(np.unique(feeder.windings.trafo)) != len(feeder.trafo_name):
+        raise FeederError(
+            f"{feeder.name}: transformers without windings; build the feeder with compile_feeder"
+        )
 
 
 def check_powers(feeder: Feeder, p_kw: FloatArray, q_kvar: FloatArray) -> None:
@@ -17,7 +32,8 @@ def check_powers(feeder: Feeder, p_kw: FloatArray, q_kvar: FloatArray) -> None:
             raise PowerFlowError(
                 f"{feeder.name}: {word} has shape {values.shape}; give one value per bus, {shape}"
             )
-        if not np.isfinite(values).all():
+        # a sum is finite if and only if every value is (none is near the largest float)
+        if not math.isfinite(values.sum()):
             wrong = (feeder.bus_name[bus] for bus in np.flatnonzero(~np.isfinite(values)))
             raise PowerFlowError(
                 f"{feeder.name}: {word} is not finite at bus {listing(wrong)}; look for a gap in the profiles or a device "
@@ -27,23 +43,21 @@ def check_powers(feeder: Feeder, p_kw: FloatArray, q_kvar: FloatArray) -> None:
 
 def check_flow(feeder: Feeder, flow: Flow, p_kw: FloatArray, q_kvar: FloatArray) -> Flow:
     """Return ``flow``, or raise ``PowerFlowError`` if it holds a value that is not finite."""
+    sums = flow.vm_pu.sum() + flow.line_loading_percent.sum() + flow.trafo_loading_percent.sum()
+    if math.isfinite(sums + flow.p_import_kw + flow.q_import_kvar + flow.p_loss_kw):
+        return flow
     arrays = {
         "vm_pu": (flow.vm_pu, feeder.bus_name),
         "line_loading_percent": (flow.line_loading_percent, feeder.line_name),
         "trafo_loading_percent": (flow.trafo_loading_percent, feeder.trafo_name),
     }
     for word, (values, names) in arrays.items():
-        # the sum is finite if and only if every value is (none is near the largest float)
-        if not np.isfinite(values.sum()):
+        if not np.isfinite(values).all():
             wrong = listing(names[place] for place in np.flatnonzero(~np.isfinite(values)))
             raise PowerFlowError(
                 f"{feeder.name}: {word} is not finite at {wrong}; {heaviest(feeder, p_kw, q_kvar)}"
             )
-    if not np.isfinite(flow.p_import_kw + flow.q_import_kvar + flow.p_loss_kw):
-        raise PowerFlowError(
-            f"{feeder.name}: import or losses are not finite; {heaviest(feeder, p_kw, q_kvar)}"
-        )
-    return flow
+    raise PowerFlowError(f"{feeder.name}: import or losses are not finite; {heaviest(feeder, p_kw, q_kvar)}")
 
 
 def heaviest(feeder: Feeder, p_kw: FloatArray, q_kvar: FloatArray) -> str:

@@ -16,6 +16,7 @@ from models.inverter import (
     ReactiveMode,
     apply_functions,
     cei_0_21,
+    depends_on_voltage,
     reactive_kvar,
     update_locks,
 )
@@ -103,6 +104,20 @@ def test_an_inverter_never_exceeds_its_rating_nor_what_it_was_asked_for(fleet, p
     assert np.all(np.hypot(p_kw, q_kvar) <= fleet.s_rated_kva * (1 + 1e-12))
     assert np.all(np.abs(p_kw) <= np.abs(p_ask_kw))
     assert np.all(p_kw * p_ask_kw >= 0.0)
+
+
+@given(inverters(), numbers(-60.0, 60.0), numbers(0.5, 1.5), arrays(np.bool_, N))
+def test_an_inverter_does_alone_what_it_does_among_others(fleet, p_ask_kw, vm_pu, locked):
+    p_kw, q_kvar = apply_functions(fleet, p_ask_kw, vm_pu, locked)
+    depends = depends_on_voltage(fleet, locked)
+    updated = update_locks(fleet, p_ask_kw, vm_pu, locked)
+    for place in range(N):
+        one = slice(place, place + 1)
+        alone = fleet.take(one)
+        p_alone_kw, q_alone_kvar = apply_functions(alone, p_ask_kw[one], vm_pu[one], locked[one])
+        assert (p_alone_kw[0], q_alone_kvar[0]) == (p_kw[place], q_kvar[place])
+        assert depends_on_voltage(alone, locked[one])[0] == depends[place]
+        assert update_locks(alone, p_ask_kw[one], vm_pu[one], locked[one])[0] == updated[place]
 
 
 @given(inverters(mode=ReactiveMode.Q_V), numbers(-30.0, 30.0), numbers(0.5, 1.5), numbers(0.0, 0.2))
