@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 
 from twin.errors import RunFolderError
 from twin.results.disk import write_atomic
-from twin.results.part import encode_part
 
 __all__ = ["read_columns", "read_rows", "read_table", "write_columns", "write_rows"]
 
@@ -44,7 +43,9 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
             arrays[name] = pa.array(column)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
             raise ValueError(f"column {name!r} cannot be stored: {exc}") from exc
-    write_atomic(path, encode_part(pa.table(arrays)))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink, compression="zstd", compression_level=3)
+    write_atomic(path, memoryview(sink.getvalue()))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

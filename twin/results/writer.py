@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from twin.errors import StoreError
 from twin.results import layout
 from twin.results.clock import Clock, WallClock
-from twin.results.disk import make_folder, write_atomic
+from twin.results.disk import make_folder, write_atomic_group
 from twin.results.documents import AxisHeader, StoreHeader, write_document
 from twin.results.events import append_event
 from twin.results.layout import Detail
-from twin.results.part import FloatArray, IntArray, axis_table, encode_part, quantise
+from twin.results.part import FloatArray, IntArray, PartEncoder, quantise
 from twin.results.tail import TailWriter
 from twin.signals import RECORDED, Axis, Chunk, recorded_on
 
@@ -78,8 +78,14 @@ class StrategyWriter:
         self._clock = clock
         self._signals = tuple(signal for signal in RECORDED if signal.axis in self._names)
         self._keys = tuple(s.key for s in self._signals if self._names[s.axis])
-        self._shapes = [(len(self._names[s.axis]),) for s in self._signals if self._names[s.axis]]
-        self._ends = np.cumsum([0, *(len(self._names[s.axis]) for s in self._signals)])
+        self._lengths = [len(self._names[s.axis]) for s in self._signals if self._names[s.axis]]
+        ends = np.cumsum([0, *(len(self._names[s.axis]) for s in self._signals)]).tolist()
+        self._columns = {s.key: slice(*ends[n : n + 2]) for n, s in enumerate(self._signals)}
+        self._n_columns: int = ends[-1]
+        self._encoders = {axis: PartEncoder(axis, entities) for axis, entities in self._stored.items()}
+        self._spans = {
+            axis: [self._columns[s.key] for s in self._signals if s.axis is axis] for axis in self._stored
+        }
         self._known = frozenset(s.key for s in self._signals)
         self._rows = self._empty_rows()
         self._part = self._filled = self._flushed = 0
@@ -110,10 +116,15 @@ class StrategyWriter:
             raise StoreError(
                 f"step {step}: no values for signal {exc}; append every recorded signal"
             ) from None
-        if len(values) > len(arrays) or [array.shape for array in arrays] != self._shapes:
+        try:
+            if len(values) > len(arrays) or list(map(len, arrays)) != self._lengths:
+                self._refuse_shapes(step, values)
+            with np.errstate(over="ignore"):
+                np.concatenate(arrays, out=row, casting="same_kind")
+        except (TypeError, ValueError):
+            # an array that is not one-dimensional has no length or does not fit into the row
             self._refuse_shapes(step, values)
-        with np.errstate(over="ignore"):
-            np.concatenate(arrays, out=row, casting="same_kind")
+            raise
         if not np.isfinite(row).all():
             raise self._value_error(step)
         self._filled += 1
@@ -199,14 +210,14 @@ class StrategyWriter:
         self._on_chunk(Chunk(first_step=first_step, arrays=self._by_signal(rows)))
 
     def _write_part(self, rows: FloatArray, first_step: int) -> None:
-        arrays = self._stored_arrays(rows)
-        for axis, entities in self._stored.items():
-            table = axis_table(axis, first_step, entities=entities, arrays=arrays)
-            write_atomic(layout.part_path(self._folder, axis, self._part), encode_part(table))
+        files = {}
+        for axis, encoder in self._encoders.items():
+            arrays = [_columns(rows[:, span], self._stored[axis]) for span in self._spans[axis]]
+            files[layout.part_path(self._folder, axis, self._part)] = encoder.encode(first_step, arrays)
+        write_atomic_group(files)
 
     def _by_signal(self, rows: FloatArray) -> dict[str, FloatArray]:
-        spans = zip(self._signals, self._ends[:-1], self._ends[1:], strict=True)
-        return {signal.key: rows[:, start:end] for signal, start, end in spans}
+        return {key: rows[:, span] for key, span in self._columns.items()}
 
     def _stored_arrays(self, rows: FloatArray) -> dict[str, FloatArray]:
         """Return what the detail level keeps of some rows, rounded, by signal key."""
@@ -218,7 +229,7 @@ class StrategyWriter:
         }
 
     def _empty_rows(self) -> FloatArray:
-        return np.empty((self._steps_per_part, int(self._ends[-1])), dtype=np.float32)
+        return np.empty((self._steps_per_part, self._n_columns), dtype=np.float32)
 
     def _prepare_folder(self, detail: Detail) -> None:
         path = self._folder / layout.AXES
