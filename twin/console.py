@@ -1,6 +1,7 @@
 """What the commands show in a terminal: tables on stdout, progress and messages on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -59,7 +61,7 @@ HEADLINES: tuple[str, ...] = (
 _SYMBOL = {"pass": "[green]✓ pass[/]", "fail": "[red]✗ fail[/]", "indicative": "[yellow]~ indicative[/]"}
 _STDERR = Console(stderr=True)
 _PIPE_WIDTH = 130
-_STDOUT = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+_STDOUT = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 
 
 def say(text: str) -> None:
@@ -80,7 +82,7 @@ def comparison(
 ) -> None:
     """Print one table: KPIs and verdicts in rows, strategies in columns."""
     shown = [entry for entry in KPIS if entry.name in HEADLINES]
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("", overflow="fold")
     for label in columns:
         table.add_column(label, justify="right", no_wrap="\n" not in label)
@@ -112,9 +114,7 @@ def _assessed(all_verdicts: Iterable[Sequence[Verdict]]) -> dict[str, str]:
 
 def feeder_table(description: Mapping[str, Any]) -> None:
     """Print what is on a feeder."""
-    table = Table(
-        title=str(description.get("name", "")), title_justify="left", show_header=False, pad_edge=False
-    )
+    table = Table(title=str(description.get("name", "")), title_justify="left", show_header=False, box=None)
     table.add_column("", no_wrap=True)
     table.add_column("")
     for key, value in description.items():

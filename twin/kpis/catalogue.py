@@ -48,7 +48,7 @@ _VOLTAGE: Final = (
     ),
     _in_voltage(
         name="en50160_outside_percent",
-        label="EN 50160: 10-min means outside ±10 %, worst node and week",
+        label="EN 50160: outside ±10 %, worst node and week",
         unit="%",
         better="lower",
         definition=(
