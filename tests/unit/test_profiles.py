@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from twin.errors import InputError, ProfileError
 from twin.clock import day_bounds_utc_s, local_date, local_iso, utc_s
+from twin.errors import InputError, ProfileError
 from twin.profiles.resample import resample_mean
 from twin.profiles.table import read_table, window
 
