@@ -158,6 +158,24 @@ def test_a_strategy_that_breaks_fails_the_run_and_keeps_the_others(small_scenari
     assert (the_run(tmp_path / "out") / "report.html").exists()
 
 
+def test_a_power_flow_without_a_solution_names_its_step_and_keeps_the_day_so_far(
+    small_scenario, twin, tmp_path
+):
+    rows = "".join(f"2026-06-20T{hour:02d}:00,{1e6 if hour == 12 else 1.0}\n" for hour in range(24))
+    (tmp_path / "spike.csv").write_text("time,p\n" + rows)
+    path = small_scenario(
+        ("sources:\n", "sources:\n  spike: {file: spike.csv, unit: kW, time_zone: Europe/Rome}\n"),
+        ("devices:\n", "devices:\n  - {kind: load, bus: Bus R11, name: furnace, profile: spike.p}\n"),
+    )
+    done = twin("run", path, "--out", tmp_path / "out", "--strategy", "none")
+    assert done.returncode == 1
+    assert "step 48 (2026-06-20T12:00" in done.stderr
+    run = RunReader(the_run(tmp_path / "out"))
+    assert run.manifest.status is RunStatus.FAILED
+    assert run.strategy("none").last_step == 47
+    assert "step 48" in run.manifest.strategies["none"].message
+
+
 def test_results_that_cannot_be_written_are_a_clear_error(small_scenario, twin, tmp_path):
     (tmp_path / "file").write_text("")
     done = twin("run", small_scenario(), "--out", tmp_path / "file")
