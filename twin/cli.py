@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 3 finished but limits violated 
 ``--fail-on-violation``), 130 interrupted.
 """
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -256,6 +257,8 @@ def _error_text(error: TwinError) -> str:
 
 def _guarded(work: Callable[[], int], *, debug: bool) -> None:
     """Run a command's work and leave with its exit code; one line per error unless ``debug``."""
+    # a job that is cancelled ends like one that is interrupted, with what it has stored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = work()
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin.clock import ZONE
-from twin.errors import RunError, StoreError, TwinError
+from twin.errors import RunError, StoreError
 from twin.kpis import KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.prepare import Prepared, prepare
 from twin.results import (
@@ -171,38 +171,18 @@ def _json(data: object) -> bytes:
 def _run_strategy(
     folder: Path, prepared: Prepared, name: str, progress: Progress
 ) -> tuple[StrategyResult, int]:
-    plant, output = prepared.plant, prepared.loaded.scenario.output
-    accumulator = KpiAccumulator(prepared.context)
-    writer = StrategyWriter(
-        folder / name,
-        names=signal_names(prepared),
-        detail=Detail(output.detail),
-        selected=selected_positions(prepared),
-        steps_per_part=SECONDS_PER_DAY // plant.dt_s,
-        on_chunk=accumulator.add,
-    )
+    """Return what came out of a strategy and the number of steps stored."""
     label = prepared.loaded.scenario.strategies[name].label
+    accumulator = KpiAccumulator(prepared.context)
+    writer = _writer(folder / name, prepared, accumulator)
     try:
         with writer:
-            controller, forecast = prepared.controller(name)
-            work = StrategyRun(
-                plant=plant,
-                feeder=prepared.feeder,
-                engine=prepared.engine,
-                controller=controller,
-                site=prepared.site,
-                forecast=forecast,
-                sink=writer,
-                external=prepared.external,
-            )
             writer.event("started", 0, strategy=name)
-            run_world(work, lambda done: progress.step(name, done))
-            writer.event("finished", plant.n_steps, strategy=name)
+            run_world(_work(prepared, name, writer), lambda done: progress.step(name, done))
+            writer.event("finished", prepared.plant.n_steps, strategy=name)
     except StoreError:
         raise
-    except TwinError as error:
-        if not isinstance(error, RunError):
-            raise
+    except RunError as error:
         writer.event("failed", writer.next_step, strategy=name, message=str(error))
         failed = StrategyResult(
             name=name, label=label, status=RunStatus.FAILED, message=str(error), values=(), verdicts=()
@@ -219,7 +199,32 @@ def _run_strategy(
         values=values,
         verdicts=verdicts(values, prepared.context),
     )
-    return finished, plant.n_steps
+    return finished, prepared.plant.n_steps
+
+
+def _writer(folder: Path, prepared: Prepared, accumulator: KpiAccumulator) -> StrategyWriter:
+    return StrategyWriter(
+        folder,
+        names=signal_names(prepared),
+        detail=Detail(prepared.loaded.scenario.output.detail),
+        selected=selected_positions(prepared),
+        steps_per_part=SECONDS_PER_DAY // prepared.plant.dt_s,
+        on_chunk=accumulator.add,
+    )
+
+
+def _work(prepared: Prepared, name: str, sink: StrategyWriter) -> StrategyRun:
+    controller, forecast = prepared.controller(name)
+    return StrategyRun(
+        plant=prepared.plant,
+        feeder=prepared.feeder,
+        engine=prepared.engine,
+        controller=controller,
+        site=prepared.site,
+        forecast=forecast,
+        sink=sink,
+        external=prepared.external,
+    )
 
 
 def _try_to_finish(folder: Path, manifest: Manifest, status: RunStatus) -> None:

@@ -218,7 +218,9 @@ def test_feeder_describes_a_network(twin):
     assert twin("feeder", "pandapower:nothing").returncode == 2
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["killed", "interrupted", "ended"]
+)
 def test_a_run_that_is_stopped_leaves_readable_results(small_scenario, tmp_path, twin, how):
     (tmp_path / "slow.py").write_text(
         "import sys\n\n"
