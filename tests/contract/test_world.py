@@ -3,7 +3,10 @@
 import asyncio
 import dataclasses
 import hashlib
+import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +225,32 @@ def test_a_third_party_simulator_in_its_own_process_drives_a_load(load_small, si
     seen = play(prepared, "none")
     position = prepared.plant.load_name.index("guest")
     assert np.all(seen.series("load.p_kw")[:, position] == expected_kw)
+
+
+def listens(address):
+    """Whether a local port is open, seen without connecting to it: the simulator takes one connection only."""
+    port = f":{int(address.rpartition(':')[2]):04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(port) and row[3] == "0A" for row in rows)
+
+
+def test_a_third_party_simulator_that_is_already_running_is_connected_to(load_small):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    server = subprocess.Popen(
+        [sys.executable, FAULTY, address, "--remote"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until_s = time.monotonic() + 30.0
+        while not listens(address) and time.monotonic() < until_s:
+            assert server.poll() is None, server.stderr.read()
+        prepared = prepare(load_small(extra=external(f'connect: "{address}"')))
+        seen = play(prepared, "none")
+        assert np.all(seen.series("load.p_kw")[:, prepared.plant.load_name.index("guest")] == 1.0)
+    finally:
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.parametrize(
