@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,20 +59,24 @@ def test_an_output_folder_without_permission_is_refused(read_only):
         create_run_folder(read_only, "rural", STAMP)
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """Files may have 1000 bytes: the system refuses the 1001st."""
+    """Files may have 1000 bytes: the system refuses the 1001st. Inside a test only: output of the tests is a file too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_file_that_runs_into_a_limit_leaves_the_old_one_and_no_rest(tmp_path):
     path = tmp_path / "manifest.json"
     write_atomic(path, b"old")
-    with pytest.raises(StoreError, match=r"manifest\.json: .*the file is larger than the system allows"):
+    with (
+        small_files(),
+        pytest.raises(StoreError, match=r"manifest\.json: .*the file is larger than the system allows"),
+    ):
         write_atomic(path, bytes(2000))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
