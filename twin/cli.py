@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 3 finished but limits violated 
 ``--fail-on-violation``), 130 interrupted.
 """
 
+import contextlib
 import signal
 import sys
 import traceback
@@ -82,15 +83,19 @@ def run_command(
         changed = _changed(start=start, days=days, seed=seed)
         loaded = load_scenario(scenario, overrides=changed)
         options = RunOptions(strategies=strategy, out=out, changed=changed)
-        if quiet or json_out:
+        if json_out:
+            # what a strategy prints must not mix with the JSON
+            with contextlib.redirect_stdout(sys.stderr):
+                result = run(loaded, options)
+        elif quiet:
             result = run(loaded, options)
         else:
             with console.ProgressBars() as progress:
                 result = run(loaded, options, progress)
-        report = write_report(result.folder)
-        _show_result(result, report, json_out=json_out, quiet=quiet)
         for failed in result.failed:
             console.say(f"error: {failed.label}: {failed.message}")
+        report = write_report(result.folder)
+        _show_result(result, report, json_out=json_out, quiet=quiet)
         if result.failed:
             return EXIT_FAILED
         return EXIT_VIOLATED if fail_on_violation and result.violated else 0
@@ -105,6 +110,7 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
     def work() -> int:
         from twin import console
         from twin.prepare import prepare
+        from twin.runner_files import left_out
         from twin.scenario import load_scenario
 
         prepared = prepare(load_scenario(scenario))
@@ -114,6 +120,8 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
             f"{len(plant.battery_name)} batteries, {plant.n_steps} steps of {plant.dt_s} s, engine "
             f"{prepared.engine.name}, strategies {', '.join(prepared.strategies)}."
         )
+        for note in (*feeder.notes, *left_out(prepared)):
+            console.say(f"note: {note}")
         return 0
 
     _guarded(work, debug=debug)

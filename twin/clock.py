@@ -1,9 +1,9 @@
 """Local time of the scenario (Europe/Rome) and seconds since 1970-01-01 UTC."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-__all__ = ["ZONE", "day_bounds_utc_s", "local_date", "local_iso", "local_time", "utc_s"]
+__all__ = ["ZONE", "local_iso", "local_time", "utc_s"]
 
 ZONE = ZoneInfo("Europe/Rome")
 
@@ -38,13 +38,3 @@ def local_iso(seconds: int) -> str:
     """Return seconds since 1970-01-01 UTC as local ISO 8601 with offset, e.g. ``2016-07-01T12:15+02:00``."""
     at = local_time(seconds)
     return at.isoformat(timespec="seconds" if at.second else "minutes")
-
-
-def local_date(seconds: int) -> date:
-    """Return the local day that holds an instant."""
-    return local_time(seconds).date()
-
-
-def day_bounds_utc_s(day: date) -> tuple[int, int]:
-    """Return start and end of a local day; it has 23 or 25 hours where clocks change."""
-    return utc_s(day), utc_s(day + timedelta(days=1))

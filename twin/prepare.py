@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from models.errors import FeederError, ModelError
 from models.feeder import EngineCheck, load_feeder, make_engine
 from models.feeder.base import Engine, Feeder
 from twin.assembly import ExternalLoad, build_plant
+from twin.assembly.homes import unknown
 from twin.control import Controller, Forecast, Site
 from twin.control.forecast import forecast_kind, make_forecast
 from twin.control.registry import make_controller, resolve
@@ -18,10 +20,11 @@ from twin.errors import InputError, Mistake, ScenarioError
 from twin.kpis import KpiContext, KpiLimits
 from twin.plant import Plant
 from twin.scenario import LoadedScenario
+from twin.signals import Axis
 from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "prepare", "signal_names"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,6 +96,7 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         strategies=chosen,
     )
     _check_parameters(prepared)
+    _check_selection(prepared)
     return prepared
 
 
@@ -125,6 +129,32 @@ def _check_parameters(prepared: Prepared) -> None:
             prepared.controller(name)
         except InputError as error:
             mistakes.append(prepared.loaded.mistake(f"strategies.{name}", str(error)))
+    if mistakes:
+        raise ScenarioError(mistakes)
+
+
+def signal_names(prepared: Prepared) -> dict[Axis, tuple[str, ...]]:
+    """Return the names of the entities of each axis in the order of the values."""
+    feeder, plant = prepared.feeder, prepared.plant
+    return {
+        Axis.FEEDER: (feeder.name,),
+        Axis.BUS: feeder.bus_name,
+        Axis.LINE: feeder.line_name,
+        Axis.TRAFO: feeder.trafo_name,
+        Axis.HOME: plant.home_name,
+        Axis.LOAD: plant.load_name,
+        Axis.PV: plant.pv_name,
+        Axis.BATTERY: plant.battery_name,
+    }
+
+
+def _check_selection(prepared: Prepared) -> None:
+    every = sorted({name for names in signal_names(prepared).values() for name in names})
+    mistakes = [
+        prepared.loaded.mistake(f"output.selected[{position}]", str(unknown("entity", pattern, every)))
+        for position, pattern in enumerate(prepared.loaded.scenario.output.selected)
+        if not any(fnmatchcase(name, pattern) for name in every)
+    ]
     if mistakes:
         raise ScenarioError(mistakes)
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from twin.clock import ZONE
 from twin.errors import RunError, StoreError
 from twin.kpis import KpiAccumulator, KpiValue, Verdict, verdicts
-from twin.prepare import Prepared, prepare
+from twin.prepare import Prepared, prepare, signal_names
 from twin.results import (
     Detail,
     Manifest,
@@ -22,7 +22,7 @@ from twin.results import (
 )
 from twin.results.disk import write_atomic
 from twin.results.tables import write_rows
-from twin.runner_files import feeder_json, notes_of, selected_positions, signal_names
+from twin.runner_files import feeder_json, notes_of, selected_positions
 from twin.scenario import LoadedScenario
 from twin.units import SECONDS_PER_DAY
 from twin.world import StrategyRun, run_world
@@ -65,7 +65,7 @@ class RunOptions:
 
     strategies: Sequence[str] | None = None
     """Names to run; None for all."""
-    out: Path = Path("results")
+    out: Path | str = Path("results")
     """Folder that gets ``<scenario>/<run>/``."""
     changed: dict[str, Any] = field(default_factory=dict)
     """Scenario values that were overridden, for the manifest."""
@@ -117,7 +117,7 @@ def run(
     prepared = prepare(loaded, options.strategies)
     created = datetime.now(UTC)
     stamp = created.astimezone(ZONE)
-    folder = create_run_folder(options.out, loaded.scenario.name, stamp)
+    folder = create_run_folder(Path(options.out), loaded.scenario.name, stamp)
     manifest = _begin(prepared, options, created)
     _write_inputs(folder, prepared, manifest)
     results: list[StrategyResult] = []
@@ -130,8 +130,8 @@ def run(
             manifest = manifest.with_strategy(name, result.status, steps_done=steps, message=result.message)
             results.append(result)
             progress.end(name, result.status)
-    except (KeyboardInterrupt, StoreError) as error:
-        status = RunStatus.FAILED if isinstance(error, StoreError) else RunStatus.INTERRUPTED
+    except BaseException as error:
+        status = RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED
         _try_to_finish(folder, manifest, status)
         raise
     outcome = RunResult(folder=folder, strategies=tuple(results))

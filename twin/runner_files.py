@@ -9,25 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feeder.base import Feeder
-from twin.prepare import Prepared
+from twin.prepare import Prepared, signal_names
 from twin.signals import Axis
 
-__all__ = ["feeder_json", "notes_of", "selected_positions", "signal_names"]
-
-
-def signal_names(prepared: Prepared) -> dict[Axis, tuple[str, ...]]:
-    """Return the names of the entities of each axis in the order of the values."""
-    feeder, plant = prepared.feeder, prepared.plant
-    return {
-        Axis.FEEDER: (feeder.name,),
-        Axis.BUS: feeder.bus_name,
-        Axis.LINE: feeder.line_name,
-        Axis.TRAFO: feeder.trafo_name,
-        Axis.HOME: plant.home_name,
-        Axis.LOAD: plant.load_name,
-        Axis.PV: plant.pv_name,
-        Axis.BATTERY: plant.battery_name,
-    }
+__all__ = ["feeder_json", "left_out", "notes_of", "selected_positions"]
 
 
 def selected_positions(prepared: Prepared) -> dict[Axis, NDArray[np.int64]]:
@@ -104,10 +89,29 @@ def _distance_km(feeder: Feeder) -> NDArray[np.float64]:
     return np.array([reached[int(position)] for position in node])
 
 
+def left_out(prepared: Prepared) -> tuple[str, ...]:
+    """Return sentences on the network's own devices that the scenario does not take."""
+    devices, plant = prepared.feeder.devices, prepared.plant
+    sentences: list[str] = []
+    for what, kind, names, power_kw, taken in (
+        ("loads", "load", devices.load_name, devices.load_p_kw, plant.load_name),
+        ("static generators", "pv", devices.sgen_name, -devices.sgen_p_kw, plant.pv_name),
+        ("storages", "battery", devices.storage_name, devices.storage_p_kw, plant.battery_name),
+    ):
+        present = set(taken)
+        missing = [position for position, name in enumerate(names) if name not in present]
+        if missing:
+            sentences.append(
+                f"{len(missing)} of the network's {len(names)} {what} ({power_kw[missing].sum():.4g} kW) are not in the "
+                f"scenario; `kind: {kind}, from: feeder` takes them."
+            )
+    return tuple(sentences)
+
+
 def notes_of(prepared: Prepared) -> tuple[str, ...]:
     """Return the assumptions that a reader of the results must know."""
     scenario, plant = prepared.loaded.scenario, prepared.plant
-    notes: list[str] = []
+    notes: list[str] = list(left_out(prepared))
     kinds = dict(zip(prepared.feeder.devices.sgen_name, prepared.feeder.devices.sgen_kind, strict=True))
     others = sum(1 for name in plant.pv_name if kinds.get(name, "PV").upper() not in {"PV", ""})
     if others:

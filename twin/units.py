@@ -1,4 +1,4 @@
-"""The only place where units change.
+"""The only place in ``twin`` where units change; the leaves ``models`` and ``hil_adapters`` keep their own.
 
 Inside the program a quantity carries its unit in its name (``p_kw``, ``e_kwh``, ``dt_s``); conversions between
 two names are functions of this module.
@@ -19,9 +19,7 @@ __all__ = [
     "hours",
     "in_internal_unit",
     "internal_unit",
-    "kw_from_mw",
     "mean_power_kw",
-    "mw_from_kw",
     "power_in_kw",
 ]
 
@@ -46,16 +44,6 @@ def mean_power_kw(e_kwh: FloatOrArray, dt_s: float) -> FloatOrArray:
 def hours(duration_s: float) -> float:
     """Return a duration [s] in hours [h]."""
     return duration_s / SECONDS_PER_HOUR
-
-
-def kw_from_mw(p_mw: FloatOrArray) -> FloatOrArray:
-    """Return a power [MW] in [kW]."""
-    return p_mw * 1e3
-
-
-def mw_from_kw(p_kw: FloatOrArray) -> FloatOrArray:
-    """Return a power [kW] in [MW]."""
-    return p_kw * 1e-3
 
 
 _INTERNAL = {

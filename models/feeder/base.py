@@ -97,8 +97,6 @@ class FeederDevices:
     storage_p_kw: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Rated power, positive."""
     storage_e_kwh: FloatArray = field(default_factory=lambda: np.zeros(0))
-    storage_soc: FloatArray = field(default_factory=lambda: np.zeros(0))
-    """State of charge in the network file, 0 to 1."""
 
 
 class FeederProfiles(Protocol):

@@ -42,7 +42,6 @@ def read_devices(net: Any, bus_index: IntArray) -> tuple[FeederDevices, tuple[st
         storage_bus=_buses(storage, position),
         storage_p_kw=_storage_power(storage),
         storage_e_kwh=capacity,
-        storage_soc=np.nan_to_num(_optional(storage, "soc_percent"), nan=0.0) / 100.0,
     ), tuple(notes)
 
 

@@ -17,9 +17,8 @@ import pytest
 
 from models import battery
 from twin.kpis import KpiAccumulator
-from twin.prepare import prepare
+from twin.prepare import prepare, signal_names
 from twin.results import Detail, StrategyWriter
-from twin.runner_files import signal_names
 from twin.scenario import load_scenario
 from twin.world import StrategyRun, run_world
 

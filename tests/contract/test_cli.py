@@ -265,3 +265,48 @@ def test_help_needs_none_of_the_heavy_packages():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_strategy_prints_does_not_mix_with_the_json(small_scenario, twin, tmp_path):
+    (tmp_path / "wordy.py").write_text(
+        "from helper import nothing\n\n\n"
+        "class Wordy:\n"
+        "    def __init__(self, site):\n"
+        "        pass\n\n"
+        "    def decide(self, seen):\n"
+        "        print('hello')\n"
+        "        return nothing(seen)\n"
+    )
+    (tmp_path / "helper.py").write_text(
+        "from twin.control import Proposal\n\n\ndef nothing(seen):\n    return Proposal(battery_kw=0 * seen.soc)\n"
+    )
+    path = small_scenario(("  none:", "  wordy: {use: 'wordy.py:Wordy'}"))
+    done = twin("run", path, "--out", tmp_path / "out", "--json", "--strategy", "wordy")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["strategies"]) == ["wordy"]
+    assert "hello" in done.stderr
+
+
+def test_a_strategy_that_is_asked_in_another_way_is_refused_before_the_run(small_scenario, twin, tmp_path):
+    (tmp_path / "odd.py").write_text(
+        "class Odd:\n    def __init__(self, site):\n        pass\n\n    def decide(self):\n        return None\n"
+    )
+    done = twin("check", small_scenario(("  none:", "  odd: {use: 'odd.py:Odd'}")))
+    assert done.returncode == 2
+    assert "decide(seen)" in done.stderr
+
+
+def test_check_says_what_of_the_network_is_left_out(small_scenario, twin):
+    path = small_scenario(("profile: shape.share", "profile: constant, match: 'Load R1*'"))
+    done = twin("check", path)
+    assert done.returncode == 0, done.stderr
+    assert "of the network's 15 loads" in done.stderr
+
+
+def test_a_selection_that_fits_nothing_is_a_mistake(small_scenario, twin):
+    done = twin(
+        "check", small_scenario(extra="\noutput: {detail: selected, selected: ['Bus R1*', 'nonsense*']}\n")
+    )
+    assert done.returncode == 2
+    assert "output.selected[1]" in done.stderr
+    assert "nonsense*" in done.stderr

@@ -17,6 +17,7 @@ from twin.control import Proposal
 from twin.errors import ControllerError, RunError, ScenarioError
 from twin.prepare import prepare
 from twin.signals import RECORDED
+from twin.simulators.group import GROUPS, links
 from twin.simulators.wiring import CONNECTIONS
 from twin.world import ExternalSource, StrategyRun, run_world
 
@@ -190,10 +191,21 @@ def test_a_bad_proposal_stops_the_run_with_the_reason(prepared, battery_kw, mess
 def test_a_defect_in_a_users_strategy_is_reported_with_its_step(prepared):
     class Broken:
         def decide(self, seen):
-            return 1 / (seen.step - 5)
+            if seen.step == 5:
+                raise ZeroDivisionError("oops")
+            return Proposal(battery_kw=0 * seen.soc)
 
-    with pytest.raises((RunError, ControllerError)):
+    with pytest.raises(ControllerError, match=r"step 5 \(.*ZeroDivisionError.*test_world.py:\d+"):
         play(prepared, "none", controller=Broken())
+
+
+def test_a_strategy_that_leaves_the_program_fails_like_any_other_defect(prepared):
+    class Leaves:
+        def decide(self, seen):
+            sys.exit(5)
+
+    with pytest.raises(ControllerError, match="SystemExit: 5"):
+        play(prepared, "none", controller=Leaves())
 
 
 def test_what_a_strategy_sees_cannot_be_changed_by_it(prepared):
@@ -201,7 +213,7 @@ def test_what_a_strategy_sees_cannot_be_changed_by_it(prepared):
         def decide(self, seen):
             seen.soc[:] = 1.0
 
-    with pytest.raises(RunError, match="read-only"):
+    with pytest.raises(ControllerError, match="read-only"):
         play(prepared, "none", controller=Vandal())
 
 
@@ -294,8 +306,11 @@ def test_a_bus_that_does_not_exist_is_a_mistake_of_the_scenario(load_small):
 
 
 def test_at_most_five_simulators_are_in_the_software_loop():
-    names = {row.source for row in CONNECTIONS} | {row.target for row in CONNECTIONS}
-    assert len(names) <= 5
+    cores = {row.source for row in CONNECTIONS} | {row.target for row in CONNECTIONS}
+    assert sorted(core for members in GROUPS.values() for core in members) == sorted(cores)
+    assert len(GROUPS) <= 5
+    ends = {row.source for row in links()} | {row.target for row in links()}
+    assert ends == set(GROUPS)
 
 
 def test_the_voltage_band_of_the_feeder_leaves_out_the_slack(prepared):

@@ -40,10 +40,7 @@ def test_a_scenario_says_what_it_shows_and_runs(path, play):
     reader = play(path.name)
     assert reader.manifest.status is RunStatus.FINISHED
     for strategy in reader.strategies:
-        values = {
-            row["kpi"] if "kpi" in row else row["name"]: row["value"]
-            for row in reader.strategy(strategy).kpis()
-        }
+        values = {row["name"]: row["value"] for row in reader.strategy(strategy).kpis()}
         assert values["balance_error_max_kw"] < 1e-3
         assert 0.8 < values["vm_min_pu"] <= values["vm_max_pu"] < 1.2
     assert write_report(reader.folder).stat().st_size < 2_000_000
@@ -59,13 +56,16 @@ def test_the_mpc_of_scenario_01_lowers_the_peaks(play):
 
 def test_the_strategy_of_scenario_03_is_the_users_own(play):
     reader = play("03_own_strategy.yaml")
+    assert reader.strategies == ("none", "self_consumption", "night_charger")
     power = reader.strategy("night_charger").series("battery.p_kw")
     assert power[:16].max() > 0.0, "charges at night"
     assert np.all(reader.strategy("none").series("battery.p_kw") == 0.0)
 
 
 def test_the_workshop_of_scenario_04_is_what_mosaik_csv_plays(play):
-    strategy = play("04_third_party_simulator.yaml").strategy("none")
+    reader = play("04_third_party_simulator.yaml")
+    assert reader.strategies == ("none", "self_consumption")
+    strategy = reader.strategy("none")
     position = strategy.names(Axis.LOAD).index("workshop")
     lines = (FOLDER / "data" / "workshop.csv").read_text().splitlines()[2 : 2 + 96]
     expected_kw = np.array([float(line.split(",")[1]) for line in lines]) / 1000

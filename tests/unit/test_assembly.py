@@ -1,6 +1,7 @@
 """A scenario becomes a plant: who gets what, from which series, and what is a mistake."""
 
 import numpy as np
+import pandapower
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -182,3 +183,40 @@ def test_several_mistakes_come_together(plant_of):
     text = mistakes_of(plant_of, devices, extra=SHAPES)
     assert "no home 'nobody'" in text
     assert "no bus 'nowhere'" in text
+
+
+def test_a_battery_stands_behind_the_meter_of_a_third_party_load(plant_of):
+    devices = LOADS + "  - {kind: battery, home: guest, name: b, capacity_kwh: 4, power_kw: 1}\n"
+    guest = "external: [{name: guest, cmd: 'x %(addr)s', model: M, attr: P, unit: W, sign: generation, bus: Bus R1}]"
+    plant = plant_of(devices, extra=guest)
+    assert plant.home_name[plant.battery_home[0]] == "guest"
+
+
+def test_the_number_one_is_a_unit(plant_of, feeder):
+    plant = plant_of("  - {kind: load, from: feeder, profile: s.shape}\n", extra=SHAPES.replace("'1'", "1"))
+    assert plant.load_p_kw[4 * 12] == pytest.approx(0.5 * feeder.devices.load_p_kw, rel=1e-5)
+
+
+def network_with_generators():
+    net = pandapower.create_empty_network()
+    bus = pandapower.create_bus(net, vn_kv=0.4, name="bus")
+    end = pandapower.create_bus(net, vn_kv=0.4, name="end")
+    pandapower.create_ext_grid(net, bus)
+    pandapower.create_line(net, bus, end, length_km=0.1, std_type="NAYY 4x150 SE", name="cable")
+    pandapower.create_sgen(net, end, p_mw=0.1, sn_mva=0.105, name="rated")
+    pandapower.create_sgen(net, end, p_mw=0.09, sn_mva=0.09, name="unrated")
+    pandapower.create_sgen(net, end, p_mw=0.03, q_mvar=-0.04, name="absorbs")
+    return net
+
+
+def test_ratings_and_power_factors_of_generators_come_from_the_network(tmp_path):
+    pandapower.to_json(network_with_generators(), str(tmp_path / "net.json"))
+    path = tmp_path / "plant.yaml"
+    head = HEAD.replace('"pandapower:create_cigre_network_lv"', "net.json")
+    path.write_text(f"{head}\ndevices:\n  - {{kind: pv, from: feeder, profile: constant}}\n")
+    plant, _ = build_plant(load_scenario(path), load_feeder("net.json", tmp_path))
+    assert plant.pv_name == ("rated", "unrated", "absorbs")
+    assert plant.pv_inverter.s_rated_kva.tolist() == pytest.approx([105.0, 100.0, 50.0])
+    assert plant.pv_inverter.cos_phi.tolist() == pytest.approx([1.0, 1.0, 0.6])
+    assert plant.pv_inverter.absorbs[2]
+    assert plant.pv_available_kw[0].tolist() == pytest.approx([-100.0, -90.0, -30.0])

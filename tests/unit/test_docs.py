@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -57,10 +56,9 @@ def test_links_lead_somewhere():
 
 def test_the_query_of_the_guide_runs(tmp_path):
     (query,) = blocks("docs/scenarios.md", "sql")
-    folder = tmp_path / "results/s/r/mpc/bus"
+    folder = tmp_path / "results/01_rural_feeder/run/mpc"
     folder.mkdir(parents=True)
-    pq.write_table(
-        pa.table({"entity": [0, 0, 1], "vm_pu": np.float32([1.0, 1.1, 1.05])}), folder / "part-0.parquet"
-    )
+    elements = {"axis": ["bus", "bus", "line"], "name": ["a", "b", "c"], "vm_max_pu": [1.0, 1.1, None]}
+    pq.write_table(pa.table(elements), folder / "elements.parquet")
     rows = duckdb.connect().execute(query.replace("results/", f"{tmp_path}/results/")).fetchall()
-    assert [row[0] for row in rows] == [0, 1]
+    assert rows == [("b", 1.1), ("a", 1.0)]

@@ -99,7 +99,6 @@ def test_powers_are_scaled_and_consumption_positive():
     assert devices.sgen_kind[0] == "PV"
     assert devices.storage_p_kw.tolist() == pytest.approx([3.0])
     assert devices.storage_e_kwh.tolist() == pytest.approx([6.0])
-    assert devices.storage_soc.tolist() == pytest.approx([0.4])
 
 
 def test_storage_without_capacity_has_none_and_a_note():

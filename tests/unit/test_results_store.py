@@ -518,7 +518,7 @@ def test_a_folder_deleted_during_the_run_is_noticed_at_the_next_part(open_writer
     writer = open_writer(steps_per_part=2)
     writer.append(0, values_of(0))
     shutil.rmtree(tmp_path / "none")
-    with pytest.raises(StoreError, match="the folder is gone"):
+    with pytest.raises(StoreError, match="moved or deleted"):
         writer.append(1, values_of(1))
 
 

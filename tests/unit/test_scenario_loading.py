@@ -167,7 +167,7 @@ def test_the_hash_follows_content_and_not_layout(write):
     assert load_scenario(write(s__yaml=HEAD + "seed: 2\n")).sha256 != plain
 
 
-def test_a_file_inherits_key_by_key_and_replaces_lists(write):
+def test_a_file_inherits_key_by_key_and_replaces_lists_and_strategies(write):
     base = (
         HEAD
         + "limits: {vm_min_pu: 0.94, vm_max_pu: 1.06}\ndevices:\n  - {kind: load, from: feeder, profile: feeder}\n"
@@ -176,7 +176,7 @@ def test_a_file_inherits_key_by_key_and_replaces_lists(write):
     scenario = load_scenario(write(s__yaml=child, base__yaml=base)).scenario
     assert (scenario.limits.vm_min_pu, scenario.limits.vm_max_pu) == (0.94, 1.05)
     assert scenario.devices == ()
-    assert list(scenario.strategies) == ["none", "mpc"]
+    assert list(scenario.strategies) == ["mpc"]
 
 
 def test_mistakes_point_to_the_file_a_value_came_from(write, mistakes_of):

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 from models.battery import BatteryFleet
 from models.errors import DeviceError
 from models.feeder.base import Feeder
-from twin.assembly.fleets import (
-    BatteryRows,
-    LoadRows,
-    PvRows,
-    add_batteries,
-    add_loads,
-    add_pv,
-    inverter_fleet,
-)
+from twin.assembly.batteries import BatteryRows, add_batteries
+from twin.assembly.generators import PvRows, add_pv
 from twin.assembly.homes import Homes
+from twin.assembly.inverters import inverter_fleet
+from twin.assembly.loads import LoadRows, add_loads
 from twin.assembly.series import Period, SeriesBook
 from twin.clock import utc_s
 from twin.errors import InputError, Mistake, ScenarioError
@@ -65,8 +60,9 @@ def build_plant(loaded: LoadedScenario, feeder: Feeder) -> tuple[Plant, tuple[Ex
         ScenarioError: with every mistake found, each at its file and line.
     """
     assembly = _Assembly(loaded, feeder)
-    assembly.place_devices()
+    assembly.place_loads()
     assembly.place_external()
+    assembly.place_generators_and_batteries()
     assembly.read_prices()
     assembly.check()
     try:
@@ -85,21 +81,31 @@ class _Assembly:
         self._loads, self._pv, self._batteries = LoadRows(), PvRows(), BatteryRows()
         self._prices: dict[str, Array] = {}
         self._mistakes: list[Mistake] = []
+        self._entries = [(device.field, device.spec) for device in loaded.devices]
+        self._seeds = np.random.SeedSequence(loaded.scenario.seed).spawn(2)
         self.external: list[ExternalLoad] = []
 
-    def place_devices(self) -> None:
-        """Add all devices; homes come from loads, so loads are placed first whatever the order in the file."""
-        book, homes = self._book, self._homes
-        load_seed, device_seed = np.random.SeedSequence(self._loaded.scenario.seed).spawn(2)
-        load_random = np.random.default_rng(load_seed)
-        entries = [(device.field, device.spec) for device in self._loaded.devices]
-        for field, spec in entries:
+    def place_loads(self) -> None:
+        """Add the loads, which open the homes; they come first whatever the order in the file."""
+        random = np.random.default_rng(self._seeds[0])
+        for field, spec in self._entries:
             if isinstance(spec, LoadSpec):
-                order = load_random.permutation(len(homes.names))
-                add = partial(add_loads, spec, book=book, homes=homes, rows=self._loads, order=order)
+                order = random.permutation(len(self._homes.names))
+                add = partial(
+                    add_loads, spec, book=self._book, homes=self._homes, rows=self._loads, order=order
+                )
                 self._attempt(field, add)
-        order = np.random.default_rng(device_seed).permutation(len(homes.names))
-        for field, spec in sorted(entries, key=lambda entry: entry[1].beside is not None):
+
+    def place_external(self) -> None:
+        """Add one load per third-party simulator, silent until the simulator drives it."""
+        for entry, spec in enumerate(self._loaded.scenario.external):
+            self._attempt(f"external[{entry}]", partial(self._place_external, entry, spec))
+
+    def place_generators_and_batteries(self) -> None:
+        """Add PV and batteries; those that stand beside the other kind come last."""
+        book, homes = self._book, self._homes
+        order = np.random.default_rng(self._seeds[1]).permutation(len(homes.names))
+        for field, spec in sorted(self._entries, key=lambda entry: entry[1].beside is not None):
             if isinstance(spec, PvSpec):
                 chosen = order if spec.beside is None else _only_first(self._batteries.home, self._pv.home)
                 add = partial(add_pv, spec, book=book, homes=homes, rows=self._pv, order=chosen)
@@ -108,11 +114,6 @@ class _Assembly:
                 chosen = order if spec.beside is None else _only_first(self._pv.home, self._batteries.home)
                 add = partial(add_batteries, spec, book=book, homes=homes, rows=self._batteries, order=chosen)
                 self._attempt(field, add)
-
-    def place_external(self) -> None:
-        """Add one load per third-party simulator, silent until the simulator drives it."""
-        for entry, spec in enumerate(self._loaded.scenario.external):
-            self._attempt(f"external[{entry}]", partial(self._place_external, entry, spec))
 
     def read_prices(self) -> None:
         """Read both prices."""
@@ -183,7 +184,7 @@ def _check_unique(what: str, names: list[str]) -> None:
         seen.add(name)
 
 
-def _plant(  # the parts of one plant
+def _plant(
     period: Period, homes: Homes, loads: LoadRows, pv: PvRows, batteries: BatteryRows, tariff: Tariff
 ) -> Plant:
     p_battery_kw = [max(pair) for pair in zip(batteries.charge_kw, batteries.discharge_kw, strict=True)]

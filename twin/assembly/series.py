@@ -102,6 +102,8 @@ class SeriesBook:
     def pv_share(self, spec: PvSpec) -> Array:
         """Return what a PV generator could give as a share of its peak power, shape (T,), at least 0."""
         profile = spec.profile
+        if profile == "constant":
+            return np.ones(self.period.n_steps)
         if profile.startswith("feeder:"):
             name = profile.removeprefix("feeder:")
             known = self.feeder_profiles().generation_names

@@ -5,7 +5,8 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -79,7 +80,17 @@ def make_controller(factory: ControllerFactory, site: Site, params: Mapping[str,
         raise InputError(
             f"{name}: has no method decide(seen); a strategy returns a Proposal from it in every step"
         )
+    _refuse_unfit_decide(name, controller)
     return controller
+
+
+def _refuse_unfit_decide(name: str, controller: Controller) -> None:
+    try:
+        inspect.signature(controller.decide).bind(None)
+    except ValueError:  # callables written in C may have no signature
+        return
+    except TypeError as exc:
+        raise InputError(f"{name}: decide is called as decide(seen) in every step; {exc}") from exc
 
 
 def _from_name(module_name: str, *, use: str) -> ModuleType:
@@ -110,13 +121,25 @@ def _from_file(path: Path, *, use: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with _folder_on_path(path.parent):
+            spec.loader.exec_module(module)
     except Exception as exc:
         del sys.modules[module_name]
         raise InputError(
             f"strategy {use!r}: loading {path} failed with {type(exc).__name__}: {exc}; correct the file"
         ) from exc
     return module
+
+
+@contextmanager
+def _folder_on_path(folder: Path) -> Iterator[None]:
+    """Let a strategy file import the modules that stand beside it."""
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
 
 
 def _from_entry_point(point: EntryPoint) -> ControllerFactory:

@@ -18,7 +18,7 @@ _REMEDIES = {
     errno.EROFS: "the file system is read-only: choose another folder with --out",
     errno.EACCES: "no permission to write there: choose another folder with --out",
     errno.EPERM: "no permission to write there: choose another folder with --out",
-    errno.ENOENT: "the folder is gone: it must not be moved or deleted while a run writes to it",
+    errno.ENOENT: "there is no such folder, or it was moved or deleted while the run wrote: choose another folder with --out",
     errno.ENOTDIR: "a part of the path is a file, not a folder: choose another folder with --out",
     errno.EEXIST: "a file or folder of this name is there already: choose another folder with --out",
     errno.ENAMETOOLONG: "the path is too long: choose a shorter folder with --out",

@@ -172,7 +172,8 @@ class PvSpec(DeviceBase):
 
     kind: Literal["pv"] = Field(description="Kind of device.")
     profile: str = Field(
-        default="", description="'feeder', 'feeder:NAME', 'clear_sky', 'weather:FILE', or SOURCE.COLUMN."
+        default="",
+        description="'feeder', 'feeder:NAME', 'constant' (rated power), 'clear_sky', 'weather:FILE', or SOURCE.COLUMN.",
     )
     p_peak_kw: Annotated[float, Quantity("kW", gt=0)] | None = Field(
         default=None, description="Peak power of the modules [kW]; with from: feeder the network's rating."
@@ -203,8 +204,9 @@ class PvSpec(DeviceBase):
         yield from self._needs("p_peak_kw")
         word, _, rest = self.profile.partition(":")
         named = word in {"feeder", "weather"} and bool(rest.strip())
-        good = named or self.profile in {"feeder", "clear_sky"} or source_reference(self.profile) is not None
-        words = "feeder, feeder:NAME, clear_sky, weather:FILE or SOURCE.COLUMN"
+        good = named or self.profile in {"feeder", "constant", "clear_sky"}
+        good = good or source_reference(self.profile) is not None
+        words = "feeder, feeder:NAME, constant, clear_sky, weather:FILE or SOURCE.COLUMN"
         yield from self._profile_problems(self.profile, words, good=good)
         if word in {"weather", "clear_sky"} and self.place is None and self.csv is None:
             yield "", f"place is missing; profile {word} needs latitude_deg and longitude_deg"

@@ -10,6 +10,8 @@ from twin.scenario.yaml_reader import Document, read_yaml
 
 __all__ = ["read_with_bases"]
 
+_REPLACED: frozenset[Path] = frozenset({("strategies",)})
+"""Mappings that are a list of things to compare: a child names all of them."""
 _LONGEST_CHAIN = 20
 
 
@@ -72,7 +74,7 @@ def _merged_mapping(
     for key, value in child.items():
         below = (*path, key)
         old = base.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
+        if isinstance(old, dict) and isinstance(value, dict) and below not in _REPLACED:
             result[key] = _merged_mapping(old, value, below, replaced)
         else:
             result[key] = value

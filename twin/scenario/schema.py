@@ -64,6 +64,11 @@ def _series_file(text: str) -> str:
     return text
 
 
+def _unit_one(value: object) -> object:
+    """Let the number 1 stand for the unit 1."""
+    return "1" if value == 1 and not isinstance(value, bool) else value
+
+
 def _price(value: object) -> object:
     if isinstance(value, str) and source_reference(value) and not value.lstrip(" +-")[:1].isdigit():
         return value
@@ -121,8 +126,11 @@ class SourceSpec(Spec):
     file: Annotated[Name, AfterValidator(_series_file)] = Field(
         description="CSV or Parquet file, relative to the scenario file."
     )
-    unit: Literal["kW", "W", "MW", "kWh", "Wh", "MWh", "EUR/kWh", "EUR/MWh", "1"] = Field(
-        description="Unit of all columns; kWh are energies of each interval, 1 is a share of p_kw or p_peak_kw."
+    unit: Annotated[
+        Literal["kW", "W", "MW", "kWh", "Wh", "MWh", "EUR/kWh", "EUR/MWh", "1"], BeforeValidator(_unit_one)
+    ] = Field(
+        description="Unit of all columns; kWh are energies of each interval, 1 is a factor of p_kw, p_peak_kw or the "
+        "network's nominal power."
     )
     time_column: Name = Field(default="time", description="Column with the start of each interval.")
     time_zone: Annotated[Name, AfterValidator(_time_zone)] | None = Field(

@@ -1,11 +1,14 @@
 """The strategy: sees the step's own meters and the feeder of the step before, proposes set-points."""
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
-from twin.control.base import Controller, Forecast, Observation, Site
+from twin.control.base import Controller, Forecast, Observation, Proposal, Site
 from twin.control.checks import checked
+from twin.errors import ControllerError
 from twin.plant import IntArray, Plant, total_by
 from twin.signals import Axis
 from twin.simulators.ports import Array, ports
@@ -63,9 +66,25 @@ class ControlCore:
             price_export_eur_kwh=float(values["feeder.price_export_eur_kwh"][0]),
             forecast=self._forecast,
         )
-        proposal = checked(self._controller.decide(seen), self._site)
+        proposal = checked(self._decide(seen), self._site)
         limit_kw = self._unlimited if proposal.pv_limit_kw is None else proposal.pv_limit_kw
         return {"battery.p_set_kw": proposal.battery_kw.copy(), "pv.p_limit_kw": limit_kw.copy()}
+
+    def _decide(self, seen: Observation) -> Proposal:
+        try:
+            return self._controller.decide(seen)
+        except (KeyboardInterrupt, ControllerError):
+            raise
+        except BaseException as error:
+            # whatever a user's strategy raises, even an exit, is a failure of the strategy and not of the program
+            text = f"{type(error).__name__}: {error} ({_innermost(error)})"
+            raise ControllerError(f"the strategy failed: {text}") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """Return file and line where an error was raised, as an author looks for it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown place"
 
 
 def _per_home(home: IntArray, p_kw: Array, n_homes: int) -> Array:

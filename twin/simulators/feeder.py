@@ -6,7 +6,7 @@ import numpy as np
 
 from models.coupling import CoupledFlow, CouplingOptions, solve_coupled
 from models.feeder.base import Engine, Feeder
-from models.inverter import InverterFleet, update_locks
+from models.inverter import InverterFleet, start_locks, update_locks
 from twin.plant import Plant, total_by
 from twin.signals import Axis
 from twin.simulators.ports import Array, ports
@@ -29,7 +29,7 @@ class FeederCore:
         self._inverters = InverterFleet.concatenate((plant.pv_inverter, plant.battery_inverter))
         self._inverter_bus = np.concatenate((plant.pv_bus, plant.battery_bus))
         self._inverter_home = np.concatenate((plant.pv_home, plant.battery_home))
-        self._locked = np.zeros(self._inverters.n, dtype=np.bool_)
+        self._locked = start_locks(self._inverters)
         self._vm_pu = np.ones(self._n_buses)
         self._options = CouplingOptions()
         self.inputs = ports(
