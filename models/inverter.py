@@ -315,7 +315,7 @@ def start_locks(fleet: InverterFleet) -> BoolArray:
 
 
 def update_locks(fleet: InverterFleet, p_kw: FloatArray, vm_pu: FloatArray, locked: BoolArray) -> BoolArray:
-    """Return which functions are locked in, shape (N,), from the results of the step before.
+    """Return which functions are locked in, shape (N,), from the power asked for now and the voltage of the step before.
 
     cos phi(P) locks in above ``cos_phi_lock_in_pu`` and out below ``cos_phi_lock_out_pu``; Q(V) locks in above
     ``q_v_lock_in_share`` of rated power (magnitude, so also while charging) and out below ``q_v_lock_out_share``.

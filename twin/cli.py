@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,6 +177,36 @@ def compare(
                 {label: column.verdicts for label, column in columns.items()},
                 title="Comparison of stored runs",
             )
+        return 0
+
+    _guarded(work, debug=debug)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    strategy: Annotated[str, typer.Option("--strategy", help="Name of the strategy.")],
+    axis: Annotated[str, typer.Option("--axis", help="feeder, bus, line, trafo, home, load, pv or battery.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="CSV file to write.")],
+    debug: Debug = False,
+) -> None:
+    """Write the stored steps of one strategy as CSV."""
+
+    def work() -> int:
+        from twin import console
+        from twin.report.feeder_file import read_context
+        from twin.results import RunReader, latest_run
+        from twin.results.export import export_csv
+        from twin.signals import Axis
+
+        known = [entry.value for entry in Axis]
+        if axis not in known:
+            raise InputError(f"--axis {axis}: must be one of {', '.join(known)}")
+        reader = RunReader(latest_run(run))
+        context = read_context(reader.folder)
+        start = datetime.fromtimestamp(context.start_utc_s, tz=UTC)
+        export_csv(reader.strategy(strategy), Axis(axis), to, start=start, dt_s=context.dt_s)
+        console.say(f"{axis} of {strategy}: {console.path_text(to)}")
         return 0
 
     _guarded(work, debug=debug)

@@ -137,6 +137,14 @@ RECORDED: tuple[Signal, ...] = (
 """What a run stores, in the store's order."""
 
 _INTERNAL: tuple[Signal, ...] = (
+    Signal(
+        axis=Axis.FEEDER,
+        name="step_done",
+        unit="1",
+        sign=Sign.NONE,
+        quantum=0.0,
+        text="last step that is recorded; keeps the series from running ahead of the feeder",
+    ),
     _power(Axis.PV, "p_ask_kw", "active power the device gives before voltage-dependent functions"),
     _power(Axis.PV, "p_limit_kw", "largest feed-in allowed by the strategy", Sign.MAGNITUDE),
     _power(Axis.BATTERY, "p_set_kw", "set-point of the strategy"),

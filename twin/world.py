@@ -122,7 +122,10 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
 async def _play(world: mosaik.AsyncWorld, sink: "_CountingSink", run: StrategyRun) -> None:
     """Run the world to the end, or leave nothing of it running."""
     before = asyncio.all_tasks()
-    work = asyncio.create_task(world.run(until=run.plant.n_steps * run.plant.dt_s, print_progress=False))
+    until = run.plant.n_steps * run.plant.dt_s
+    # Our simulators wait for each other by the wiring table; others are kept from running ahead by mosaik.
+    lazy = bool(run.external)
+    work = asyncio.create_task(world.run(until=until, print_progress=False, lazy_stepping=lazy))
     try:
         if run.external:
             await _watch(work, sink, run)
@@ -208,6 +211,7 @@ def _before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.fl
         "battery.p_kw": np.zeros(len(plant.battery_name)),
         "home.vm_pu": np.full(plant.n_homes, np.nan),
         "home.p_kw": np.full(plant.n_homes, np.nan),
+        "feeder.step_done": np.array([-1.0]),
     }
     for values in before.values():
         values.flags.writeable = False

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from twin.results import RunReader, RunStatus
+from twin.signals import Axis
 
 ALWAYS_BELOW_THE_BAND = "\nlimits: {vm_min_pu: 1.2, vm_max_pu: 1.3}\n"
 
@@ -195,6 +196,19 @@ def test_report_and_compare_work_from_stored_results(finished_run, twin, tmp_pat
     assert "Peak import" in done.stdout
     data = json.loads(twin("compare", folder, "--json").stdout)
     assert set(data) == {"none", "self_consumption"}
+
+
+def test_stored_steps_are_exported_as_csv(finished_run, twin, tmp_path):
+    folder, to = the_run(finished_run[0]), tmp_path / "trafo.csv"
+    done = twin("export", folder, "--strategy", "none", "--axis", "trafo", "--to", to)
+    assert done.returncode == 0, done.stderr
+    lines = to.read_text().splitlines()
+    names = RunReader(folder).strategy("none").names(Axis.TRAFO)
+    assert lines[0].startswith("time_utc,trafo,p_kw")
+    assert lines[1].startswith(f"2026-06-19T22:00:00Z,{names[0]},")
+    assert len(lines) == 1 + 96 * len(names)
+    assert twin("export", folder, "--strategy", "none", "--axis", "tree", "--to", to).returncode == 2
+    assert twin("export", folder, "--strategy", "nobody", "--axis", "bus", "--to", to).returncode == 2
 
 
 def test_a_folder_that_is_no_run_is_bad_input(twin, tmp_path):

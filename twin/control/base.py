@@ -53,7 +53,10 @@ class Site:
 
 
 class Forecast(Protocol):
-    """What a strategy may know about the coming steps; step 0 of a window is the present step, as metered."""
+    """What a strategy may know about the coming steps; step 0 of a window is the present step, as metered.
+
+    Loads that third-party simulators play are not known ahead: they count as 0 in every step of a window.
+    """
 
     def window(self, step: int, horizon: int) -> tuple[FloatArray, FloatArray]:
         """Return load and PV power of each home, shape (horizon, H) each [kW]; PV at most 0.

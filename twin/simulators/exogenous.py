@@ -36,7 +36,7 @@ class ExogenousCore:
         self.dt_s = plant.dt_s
         self._plant = plant
         self._external = tuple(external)
-        self.inputs = tuple(
+        self.inputs = ports(("feeder.step_done",), sizes, plant.dt_s) + tuple(
             Port(name=entry.port, unit="kW", sign=Sign.CONSUMPTION, size=1, dt_s=plant.dt_s)
             for entry in self._external
         )
@@ -55,6 +55,10 @@ class ExogenousCore:
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Return the series of this step."""
         plant = self._plant
+        if values["feeder.step_done"][0] != step - 1:
+            raise RunError(
+                f"step {step} starts after step {values['feeder.step_done'][0]:g}; the wiring is out of order"
+            )
         load_kw = plant.load_p_kw[step].astype(np.float64)
         for entry in self._external:
             value = float(values[entry.port][0]) * entry.kw_per_unit

@@ -7,7 +7,7 @@ import numpy as np
 
 from twin.plant import IntArray
 from twin.signals import RECORDED, Axis
-from twin.simulators.ports import Array, Port, ports
+from twin.simulators.ports import Array, ports
 
 __all__ = ["RecorderCore", "Sink"]
 
@@ -37,7 +37,7 @@ class Sink(Protocol):
 
 
 class RecorderCore:
-    """Last in the step: sees everything, publishes nothing."""
+    """Last in the step: sees everything, publishes that the step is done."""
 
     name = "recorder"
 
@@ -47,7 +47,7 @@ class RecorderCore:
         self._free_buses = free_buses
         self._sink = sink
         self.inputs = ports(tuple(entry.key for entry in RECORDED if entry.key not in _DERIVED), sizes, dt_s)
-        self.outputs: tuple[Port, ...] = ()
+        self.outputs = ports(("feeder.step_done",), sizes, dt_s)
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Hand the step to the sink."""
@@ -66,7 +66,7 @@ class RecorderCore:
         for key, value in zip(_QUANTILE_KEYS, spread, strict=True):
             record[key] = np.array([value])
         self._sink.append(step, record)
-        return {}
+        return {"feeder.step_done": np.array([float(step)])}
 
 
 def _quantiles(vm_pu: Array) -> Array:

@@ -33,6 +33,7 @@ CONNECTIONS: tuple[Connection, ...] = (
     ),
     Connection(source="devices", target="control", keys=("battery.soc_end",), delayed=True),
     Connection(source="feeder", target="control", keys=("home.vm_pu", "home.p_kw"), delayed=True),
+    Connection(source="recorder", target="exogenous", keys=("feeder.step_done",), delayed=True),
     Connection(source="exogenous", target="devices", keys=("pv.p_available_kw",)),
     Connection(source="control", target="devices", keys=("battery.p_set_kw", "pv.p_limit_kw")),
     Connection(source="feeder", target="devices", keys=("battery.p_kw",), delayed=True),
