@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from twin.errors import RunError
-from twin.kpis import KPIS, KpiAccumulator, KpiContext, KpiLimits, kpi
+from twin.kpis import KPIS, KpiAccumulator, KpiContext, KpiLimits, KpiValue, kpi
 from twin.kpis.accumulator import NEEDED
 from twin.signals import SIGNALS, Chunk
 
@@ -71,6 +71,8 @@ def make_arrays():
         "pv.p_kw": pv,
         "pv.p_available_kw": available,
         "battery.p_kw": battery,
+        # 2 kWh, no losses: 0.25 kWh more or less after a step of 1 kW
+        "battery.soc": column(0.5, 0.5, 0.625, 0.75, 0.75, 0.625, 0.5, 0.5),
     }
 
 
@@ -124,7 +126,7 @@ EXPECTED = {
     "pv_kwh": (2.5, "", None),
     "curtailed_kwh": (0.5, "", None),
     "curtailed_percent": (100 * 2 / 12, "", None),
-    # home a: M = 0 1 1 1 1 1 0 0 = 5 of P = 10 and L = 12 kW steps
+    # home a: M = 0 1 1 1 1 1 0 0 = 5 of P = 10 and L = 12 kW steps; the battery ends as it started
     "self_consumption_homes_percent": (50.0, "", None),
     "self_sufficiency_homes_percent": (100 * 5 / 12, "", None),
     # feeder: L = 2 2 2 2 3 3 3 5, P + S = 0 3 3 2 1 1 0 0, M = 0 2 2 2 1 1 0 0 = 8 of P = 10 and L = 22
@@ -133,6 +135,7 @@ EXPECTED = {
     # 2 kW steps = 0.5 kWh of 2 kWh
     "battery_cycles_mean": (0.25, "", None),
     "battery_cycles_max": (0.25, "a", None),
+    "stored_change_kwh": (0.0, "", None),
     # a: imports 1+1+1+2+2 = 7, b: 10 kW steps at 0.25; exports 2 at 0.5, 2 and 1 at 0.25
     "cost_total_eur": ((7 + 10) / 4 * 0.25 - (2 * 0.5 + 3 * 0.25) / 4, "", None),
     "cost_mean_eur": (((7 + 10) / 4 * 0.25 - (2 * 0.5 + 3 * 0.25) / 4) / 2, "", None),
@@ -162,7 +165,7 @@ def test_every_kpi_of_the_catalogue_is_produced_once_and_in_order(values):
 @pytest.mark.parametrize("entry", KPIS, ids=lambda entry: entry.name)
 def test_every_kpi_has_unit_definition_and_source(entry):
     assert entry.unit in {"pu", "%", "1", "h", "kWh", "kW", "kVA", "EUR"}
-    assert entry.label
+    assert 0 < len(entry.label) <= 45
     assert entry.definition.endswith(".")
     assert entry.source
     assert kpi(entry.name) is entry
@@ -254,10 +257,15 @@ def test_without_pv_the_pv_figures_do_not_apply():
 
 
 def test_without_battery_the_cycles_do_not_apply():
-    arrays = make_arrays() | {"battery.p_kw": np.zeros((8, 0), dtype=np.float32)}
+    empty = np.zeros((8, 0), dtype=np.float32)
+    arrays = make_arrays() | {"battery.p_kw": empty, "battery.soc": empty}
     values = evaluate(arrays, make_context(battery_home=(), battery_capacity_kwh=()))[0]
     assert values["battery_cycles_mean"].value is None
     assert values["battery_cycles_max"].note == "not applicable: no battery"
+    assert values["stored_change_kwh"] == KpiValue(
+        "stored_change_kwh", None, note="not applicable: no battery"
+    )
+    assert "batteries" not in values["cost_total_eur"].note
     # home a without its battery: M = min(1, 4), min(1, 4), min(1, 2) = 3 of 10
     assert values["self_consumption_homes_percent"].value == pytest.approx(30.0)
 
@@ -291,13 +299,122 @@ def test_reverse_flow_names_the_worst_transformer_of_each_level_and_adds_the_ene
     assert (values["reverse_hvmv_percent"].value, values["reverse_hvmv_percent"].where) == (75.0, "t3")
 
 
-def test_a_battery_charged_before_the_run_is_named_when_self_consumption_passes_100_percent():
+def meter(*, pv, battery, soc, load=(1, 1, 1, 1, 1, 1, 1, 1)):
+    """Return the values of a run in which home ``a`` (2 kWh battery) has these powers [kW], all counted positive."""
     arrays = make_arrays()
-    arrays["pv.p_kw"] = column(0, -1, 0, 0, 0, 0, 0, 0)
-    arrays["battery.p_kw"] = column(0, 0, 0, -1, -1, -1, 0, 0)
-    got = evaluate(arrays, make_context())[0]["self_consumption_homes_percent"]
-    assert got.value == pytest.approx(400.0)
-    assert got.note.startswith("above 100 %")
+    arrays["pv.p_kw"] = -column(*pv)
+    arrays["battery.p_kw"] = column(*battery)
+    arrays["battery.soc"] = column(*soc)
+    arrays["load.p_kw"] = np.hstack([column(*load), np.zeros((8, 1), np.float32)])
+    arrays["feeder.p_pv_kw"] = arrays["pv.p_kw"]
+    arrays["feeder.p_battery_kw"] = arrays["battery.p_kw"]
+    arrays["feeder.p_load_kw"] = column(*load)
+    return evaluate(arrays, make_context())[0]
+
+
+FULL_TO_EMPTY = {"battery": (0, 0, 0, 0, -2, -2, -2, -2), "soc": (1, 1, 1, 1, 1, 0.75, 0.5, 0.25)}
+
+
+@pytest.mark.parametrize(
+    ("powers", "consumption", "sufficiency"),
+    [
+        # PV meets 1 of 2 kW for 4 steps, the other kW is exported; the battery then gives what it started with
+        pytest.param(FULL_TO_EMPTY | {"pv": (2, 2, 2, 2, 0, 0, 0, 0)}, 50.0, 50.0, id="starts full"),
+        pytest.param(
+            FULL_TO_EMPTY | {"pv": (1, 1, 1, 1, 0, 0, 0, 0)}, 100.0, 50.0, id="starts full, no export"
+        ),
+        pytest.param(
+            FULL_TO_EMPTY | {"pv": (0.001, 0, 0, 0, 0, 0, 0, 0)}, 100.0, 0.0125, id="starts full, no sun"
+        ),
+        # gives 4 kW steps, has 2 of them left from the start and took 2 from PV
+        pytest.param(
+            {
+                "pv": (0, 0, 3, 3, 0, 0, 0, 0),
+                "battery": (-1, -1, 1, 1, -1, -1, 0, 0),
+                "soc": (0.5, 0.375, 0.25, 0.375, 0.5, 0.375, 0.25, 0.25),
+            },
+            100 * 4 / 6,
+            50.0,
+            id="half of it is PV",
+        ),
+        # the battery is filled by the grid and gives that back: none of it is PV
+        pytest.param(
+            {
+                "pv": (1, 1, 0, 0, 0, 0, 0, 0),
+                "battery": (0, 0, 1, 1, -1, -1, 0, 0),
+                "soc": (0.5, 0.5, 0.5, 0.625, 0.75, 0.625, 0.5, 0.5),
+            },
+            100.0,
+            25.0,
+            id="charged from the grid",
+        ),
+        # 4 kW steps of PV: 2 to the load, 2 into the battery and still in it
+        pytest.param(
+            {
+                "pv": (2, 2, 0, 0, 0, 0, 0, 0),
+                "battery": (1, 1, 0, 0, 0, 0, 0, 0),
+                "soc": (0.5, 0.625, 0.75, 0.75, 0.75, 0.75, 0.75, 0.75),
+            },
+            50.0,
+            25.0,
+            id="still stored",
+        ),
+    ],
+)
+@pytest.mark.parametrize("part", ["homes", "feeder"])
+def test_only_pv_counts_as_used_and_not_what_batteries_held_before_or_bought(
+    part, powers, consumption, sufficiency
+):
+    values = meter(**powers)
+    assert values[f"self_consumption_{part}_percent"].value == pytest.approx(consumption)
+    assert values[f"self_sufficiency_{part}_percent"].value == pytest.approx(sufficiency)
+
+
+def test_energy_that_left_or_stayed_in_the_batteries_is_named_where_it_matters():
+    values = meter(**FULL_TO_EMPTY, pv=(2, 2, 2, 2, 0, 0, 0, 0))
+    # the last step takes the last quarter of 2 kWh
+    assert values["stored_change_kwh"].value == pytest.approx(-2.0)
+    text = "batteries hold 2 kWh less at the end than at the start"
+    assert (
+        values["self_consumption_homes_percent"].note
+        == f"{text}; what they gave of that is not counted as PV"
+    )
+    assert values["self_sufficiency_feeder_percent"].note == values["self_consumption_homes_percent"].note
+    assert values["cost_total_eur"].note.endswith(f"; {text}; not priced")
+    assert values["cost_mean_eur"].note == values["cost_total_eur"].note
+    values = meter(pv=(2, 2, 0, 0, 0, 0, 0, 0), battery=(1,) + 7 * (0,), soc=(0.5,) + 7 * (0.625,))
+    text = "batteries hold 0.25 kWh more at the end than at the start"
+    assert (
+        values["self_consumption_feeder_percent"].note
+        == f"{text}; what they still hold is not counted as used"
+    )
+
+
+def test_a_change_below_one_percent_of_the_energy_is_no_note_at_its_share():
+    # 0.0625 kWh stored of 10 kWh of PV: below 1 %; of 2 kWh of load: above
+    values = meter(pv=(10, 10, 10, 10, 0, 0, 0, 0), battery=7 * (0,) + (0.25,), soc=8 * (0.5,))
+    assert values["stored_change_kwh"].value == pytest.approx(0.0625)
+    assert values["self_consumption_homes_percent"].note == ""
+    assert values["self_sufficiency_homes_percent"].note.startswith("batteries hold 0.0625 kWh more")
+    assert values["cost_total_eur"].note.endswith("not priced")
+
+
+def test_a_battery_without_pv_at_its_point_leaves_the_points_with_pv_alone():
+    arrays = make_arrays()
+    arrays["battery.p_kw"] = column(0, 0, 0, 0, -1, -1, 0, 0)
+    arrays["battery.soc"] = column(0.5, 0.5, 0.5, 0.5, 0.5, 0.375, 0.25, 0.25)
+    values = evaluate(arrays, make_context(battery_home=(1,)))[0]
+    # home a: M = 0 1 1 1 = 3 of 10; its batteries, of which it has none, changed by nothing
+    assert values["self_consumption_homes_percent"] == KpiValue(
+        "self_consumption_homes_percent", pytest.approx(30.0)
+    )
+    assert values["stored_change_kwh"].value == pytest.approx(-0.5)
+
+
+def test_the_stored_energy_at_the_end_stays_within_the_capacity():
+    values = meter(pv=8 * (1,), battery=7 * (0,) + (3,), soc=8 * (0.875,))
+    # 0.75 kWh at the terminals would make 2.5 kWh of 2
+    assert values["stored_change_kwh"].value == pytest.approx(0.25)
 
 
 def test_charging_more_than_the_pv_gives_is_no_negative_self_consumption():

@@ -27,10 +27,10 @@ GOOD = (
 )
 
 
-def judged(question, *changes, **limits):
+def judge(question, *changes, dt_s=300, n_hours=168, **limits):
     context = KpiContext(
-        dt_s=900,
-        n_steps=96,
+        dt_s=dt_s,
+        n_steps=n_hours * 3600 // dt_s,
         start_utc_s=START_UTC_S,
         bus_name=("b1", "b2"),
         line_name=(),
@@ -46,7 +46,13 @@ def judged(question, *changes, **limits):
     )
     values = {value.name: value for value in (*GOOD, *changes)}
     found = {verdict.question: verdict for verdict in verdicts(tuple(values.values()), context)}
-    return found[question].status, found[question].reason
+    return found[question]
+
+
+def judged(question, *changes, **limits):
+    # steps of 15 min, so that the steps of ``GOOD`` are quarters; EN 50160 asks for finer ones
+    verdict = judge(question, *changes, dt_s=300 if question == "en50160" else 900, **limits)
+    return verdict.status, verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -203,17 +209,27 @@ def judged(question, *changes, **limits):
             (),
             {},
             "not assessed",
-            "The homes pay 120.00 EUR for energy, 12.00 EUR each, under the simple tariff of the scenario; "
-            "there is no limit to judge it by.",
+            "The connection points pay 120.00 EUR for energy, 12.00 EUR each, under the simple tariff of the "
+            "scenario; there is no limit to judge it by.",
             id="money",
         ),
         pytest.param(
             "money",
-            (KpiValue("cost_total_eur", None, note="not applicable: no homes"),),
+            (KpiValue("stored_change_kwh", -30.0),),
             {},
             "not assessed",
-            "Not applicable: no homes.",
-            id="no homes",
+            "The connection points pay 120.00 EUR for energy, 12.00 EUR each, under the simple tariff of the "
+            "scenario; there is no limit to judge it by; batteries hold 30 kWh less at the end than at the start, "
+            "which is not priced.",
+            id="money with batteries emptied",
+        ),
+        pytest.param(
+            "money",
+            (KpiValue("cost_total_eur", None, note="not applicable: no connection points"),),
+            {},
+            "not assessed",
+            "Not applicable: no connection points.",
+            id="no connection points",
         ),
         pytest.param(
             "peak",
@@ -232,21 +248,38 @@ def test_verdict(question, changes, limits, status, reason):
     assert judged(question, *changes, **limits) == (status, reason)
 
 
-@pytest.mark.parametrize("share", [0.0, 37.5])
-def test_en50160_from_15_min_steps_is_never_more_than_indicative(share):
-    note = "indicative: step 15 min is coarser than the 10-min mean of EN 50160"
-    status, reason = judged("en50160", KpiValue("en50160_outside_percent", share, note=note))
-    assert status == "indicative"
+@pytest.mark.parametrize(
+    "run", [{"dt_s": 900}, {"n_hours": 48}, {"dt_s": 900, "n_hours": 24}], ids=["coarse", "short", "both"]
+)
+@pytest.mark.parametrize(
+    ("share", "beyond", "leaning", "start"),
+    [
+        (5.0, 0.0, "kept", "Likely kept: 5 % of the 10-min means"),
+        (34.0, 0.0, "exceeded", "Likely exceeded: 34 % of the 10-min means"),
+        (0.0, 1.0, "exceeded", "Likely exceeded: 0 % of the 10-min means"),
+    ],
+)
+def test_en50160_from_coarse_steps_or_no_week_is_indicative_and_says_which_way(
+    run, share, beyond, leaning, start
+):
+    values = (KpiValue("en50160_outside_percent", share), KpiValue("en50160_beyond_count", beyond))
+    verdict = judge("en50160", *values, **run)
+    assert (verdict.status, verdict.leaning) == ("indicative", leaning)
+    assert verdict.reason.startswith(start)
+
+
+@pytest.mark.parametrize("n_hours", [167, 168, 169, 8760])
+@pytest.mark.parametrize(("share", "status"), [(0.0, "pass"), (34.0, "fail")])
+def test_en50160_from_a_week_of_fine_steps_is_a_clear_answer(n_hours, share, status):
+    verdict = judge("en50160", KpiValue("en50160_outside_percent", share), n_hours=n_hours)
+    assert (verdict.status, verdict.leaning) == (status, "")
+
+
+def test_words_of_a_note_reach_the_reason_and_do_not_decide():
+    note = "indicative: incomplete week"
+    status, reason = judged("en50160", KpiValue("en50160_outside_percent", 0.0, note=note))
+    assert status == "pass"
     assert reason.endswith(f"; {note}.")
-
-
-def test_en50160_from_less_than_a_week_is_indicative_and_from_a_year_is_not():
-    short = KpiValue("en50160_outside_percent", 0.0, note="incomplete week: 2 of 7 days")
-    year = KpiValue(
-        "en50160_outside_percent", 0.0, note="the last week has only 1 of 7 days and counts as it is"
-    )
-    assert judged("en50160", short)[0] == "indicative"
-    assert judged("en50160", year)[0] == "pass"
 
 
 def test_a_figure_that_a_verdict_needs_must_be_there():

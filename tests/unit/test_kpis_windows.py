@@ -6,7 +6,13 @@ import pytest
 from twin.kpis.base import KpiContext, KpiLimits
 from twin.kpis.flows import peak_values, reduce_peaks
 from twin.kpis.stats import window_means
-from twin.kpis.voltage import bus_elements, reduce_voltage, voltage_values
+from twin.kpis.voltage import (
+    bus_elements,
+    has_complete_week,
+    is_coarse,
+    reduce_voltage,
+    voltage_values,
+)
 
 MIDNIGHT_UTC_S = 1468274400  # 2016-07-12 00:00 in Rome
 DAY_S = 86400
@@ -105,18 +111,61 @@ def test_en50160_judges_10_min_means_and_not_steps():
 
 
 def test_en50160_weeks_start_with_the_run_and_the_worst_node_week_counts():
-    # 5-min steps, 15 days: 1008 means a week; b2 has 126 of them outside in week 1, b1 63 in weeks 0 and 1
+    # 5-min steps, 15 days: weeks of 1008 and 1152 means; b2 has 126 of them outside in week 2, b1 63 in both
     context = make_context(300, 15 * 288, buses=("b1", "b2"))
     vm_pu = np.ones((15 * 288, 2), dtype=np.float32)
     vm_pu[2016 - 126 : 2016 + 126, 0] = 0.875
     vm_pu[2016 : 2016 + 252, 1] = 1.125
     found = voltages(vm_pu, context)
-    assert found["en50160_outside_percent"].value == pytest.approx(12.5)
+    assert found["en50160_outside_percent"].value == pytest.approx(100 * 126 / 1152)
     assert found["en50160_outside_percent"].where == "b2"
     assert (found["en50160_beyond_count"].value, found["en50160_beyond_count"].where) == (126.0, "b2")
-    assert found["en50160_outside_percent"].note == "the last week has only 1 of 7 days and counts as it is"
+    assert found["en50160_outside_percent"].note == "the last 24 h are no week and count in week 2"
     rows = bus_elements(reduce_voltage(vm_pu, 0, context), context)
-    assert [row["en50160_worst_week_percent"] for row in rows] == [6.25, 12.5]
+    assert [row["en50160_worst_week_percent"] for row in rows] == [6.25, 100 * 126 / 1152]
+
+
+@pytest.mark.parametrize(
+    ("n_hours", "share", "note"),
+    [
+        # 20 min, two means, at the very end are outside
+        pytest.param(166, 200 / 996, "incomplete week: 6.92 of 7 days", id="no week"),
+        pytest.param(167, 200 / 1002, "week 1 has 167 of 168 h and counts as complete", id="spring"),
+        pytest.param(168, 200 / 1008, "", id="a week"),
+        pytest.param(169, 200 / 1014, "the last 1 h are no week and count in week 1", id="autumn"),
+        pytest.param(
+            335, 200 / 1002, "week 2 has 167 of 168 h and counts as complete", id="spring fortnight"
+        ),
+        pytest.param(8760, 200 / 1152, "the last 24 h are no week and count in week 52", id="a year"),
+    ],
+)
+def test_what_is_left_of_a_week_counts_in_the_last_whole_one(n_hours, share, note):
+    context = make_context(300, 12 * n_hours)
+    vm_pu = np.ones((12 * n_hours, 1), dtype=np.float32)
+    vm_pu[-4:] = 0.89
+    found = voltages(vm_pu, context)["en50160_outside_percent"]
+    assert (found.value, found.note) == (pytest.approx(share), note)
+    row = bus_elements(reduce_voltage(vm_pu, 0, context), context)[0]
+    assert row["en50160_worst_week_percent"] == pytest.approx(share)
+
+
+def test_weeks_are_those_of_the_steps_taken_when_a_run_stops_early():
+    # 8 of 14 days are there: one week and a day, and not a week and a second one of a day
+    context = make_context(300, 14 * 288)
+    vm_pu = np.ones((8 * 288, 1), dtype=np.float32)
+    vm_pu[-144:] = 0.89
+    found = voltages(vm_pu, context)["en50160_outside_percent"]
+    assert found.value == pytest.approx(100 * 72 / 1152)
+    assert found.note == "the last 24 h are no week and count in week 1"
+
+
+@pytest.mark.parametrize(
+    ("dt_s", "n_hours", "coarse", "week"),
+    [(450, 167, False, True), (300, 166, False, False), (900, 168, True, True), (300, 8760, False, True)],
+)
+def test_a_context_knows_whether_it_holds_a_week_of_10_min_means(dt_s, n_hours, coarse, week):
+    context = make_context(dt_s, n_hours * 3600 // dt_s)
+    assert (is_coarse(context), has_complete_week(context)) == (coarse, week)
 
 
 def test_whole_weeks_of_5_min_steps_need_no_note():

@@ -15,15 +15,12 @@ from twin.errors import RunError
 from twin.kpis.base import KpiContext, KpiValue
 from twin.kpis.catalogue import KPIS
 from twin.kpis.energy import (
-    BatteryStats,
     MatchStats,
     PvStats,
     QualityStats,
-    battery_values,
     match_values,
     pv_values,
     quality_values,
-    reduce_battery,
     reduce_feeder_match,
     reduce_home_match,
     reduce_pv,
@@ -48,6 +45,13 @@ from twin.kpis.loading import (
     reduce_losses,
 )
 from twin.kpis.money import HomeStats, home_elements, money_values, reduce_homes
+from twin.kpis.storage import (
+    BatteryStats,
+    battery_values,
+    pv_home_change_kwh,
+    reduce_battery,
+    stored_change_kwh,
+)
 from twin.kpis.voltage import VoltageStats, bus_elements, reduce_voltage, voltage_values
 from twin.signals import Axis, Chunk
 
@@ -77,6 +81,7 @@ NEEDED: Mapping[str, Axis] = {
     "pv.p_kw": Axis.PV,
     "pv.p_available_kw": Axis.PV,
     "battery.p_kw": Axis.BATTERY,
+    "battery.soc": Axis.BATTERY,
 }
 """The signals that a chunk must hold, with their axis."""
 
@@ -126,7 +131,7 @@ def _reduce(arrays: Arrays, first_step: int, context: KpiContext) -> _Totals:
             feeder["p_load_kw"], feeder["p_pv_kw"], feeder["p_battery_kw"], context
         ),
         pv=reduce_pv(pv, arrays["pv.p_available_kw"], context),
-        batteries=reduce_battery(battery, context),
+        batteries=reduce_battery(battery, arrays["battery.soc"], context),
         quality=reduce_quality(feeder, first_step, context),
     )
 
@@ -187,6 +192,7 @@ class KpiAccumulator:
             ValueError: no step was taken.
         """
         totals, context = self._complete(), self.context
+        change_kwh = stored_change_kwh(totals.batteries)
         found = (
             *voltage_values(totals.voltage, context),
             *flow_values(totals.flows, context),
@@ -197,10 +203,10 @@ class KpiAccumulator:
             KpiValue("load_kwh", totals.losses.load_kwh),
             KpiValue("import_kwh", float(totals.flows.forward_kwh[-1])),
             *pv_values(totals.pv),
-            *match_values(totals.home_match, "homes"),
-            *match_values(totals.feeder_match, "feeder"),
+            *match_values(totals.home_match, pv_home_change_kwh(totals.batteries, context), "homes"),
+            *match_values(totals.feeder_match, np.array([change_kwh]), "feeder"),
             *battery_values(totals.batteries, context),
-            *money_values(totals.homes),
+            *money_values(totals.homes, change_kwh),
             *quality_values(totals.quality),
         )
         by_name = {value.name: value for value in found}

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from twin.clock import local_time
 from twin.errors import RunFolderError
+from twin.units import SECONDS_PER_MINUTE, hours
 
 __all__ = [
+    "PROJECT_SOURCE",
     "QUARTER_S",
     "Better",
     "FloatArray",
@@ -30,6 +32,9 @@ IntArray = NDArray[np.int64]
 
 Better = Literal["lower", "higher", "neutral"]
 Question = Literal["voltage", "reverse_flow", "peak", "loading", "losses", "energy", "money", "quality"]
+
+PROJECT_SOURCE = "project definition"
+"""Source of the KPIs that are defined here."""
 
 QUARTER_S = 900
 """A quarter of an hour [s]: the window of peaks, and what every step divides."""
@@ -147,7 +152,7 @@ class KpiContext:
     @property
     def dt_h(self) -> float:
         """Length of a step [h]."""
-        return self.dt_s / 3600
+        return hours(self.dt_s)
 
     @property
     def window_offset_s(self) -> int:
@@ -161,7 +166,7 @@ class KpiContext:
 
     def time_text(self, step: int) -> str:
         """Return the local time (Europe/Rome) at which ``step`` begins, e.g. ``2016-07-12 13:15``."""
-        shape = "%Y-%m-%d %H:%M" if self.dt_s % 60 == 0 else "%Y-%m-%d %H:%M:%S"
+        shape = "%Y-%m-%d %H:%M" if self.dt_s % SECONDS_PER_MINUTE == 0 else "%Y-%m-%d %H:%M:%S"
         return local_time(self.start_utc_s + step * self.dt_s).strftime(shape)
 
     def to_dict(self) -> dict[str, Any]:

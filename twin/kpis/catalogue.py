@@ -6,13 +6,12 @@ Marks as in the sources: "K" is general knowledge that was not checked against t
 from functools import partial
 from typing import Final
 
-from twin.kpis.base import Kpi
+from twin.kpis.base import PROJECT_SOURCE, Kpi
+from twin.kpis.catalogue_energy import ENERGY, MONEY
 
 __all__ = ["KPIS", "kpi"]
 
 _EN50160 = "EN 50160, weekly voltage test, as quoted in Schneider Electric note 7EN72-0197"
-_LUTHANDER = "Luthander et al. 2015, Applied Energy 142, doi:10.1016/j.apenergy.2014.12.028"
-_PROJECT = "project definition"
 _REVERSE = (
     "project definition; the share of hours with reverse flow is what Italian DSOs are said to publish per HV/MV "
     "section (1 % and 5 % lists; K, not verified)"
@@ -25,8 +24,6 @@ _in_reverse_flow = partial(Kpi, question="reverse_flow")
 _in_peak = partial(Kpi, question="peak")
 _in_loading = partial(Kpi, question="loading")
 _in_losses = partial(Kpi, question="losses")
-_in_energy = partial(Kpi, question="energy")
-_in_money = partial(Kpi, question="money")
 _in_quality = partial(Kpi, question="quality")
 
 _VOLTAGE: Final = (
@@ -36,7 +33,7 @@ _VOLTAGE: Final = (
         unit="pu",
         better="higher",
         definition="Lowest voltage magnitude of any bus in any step, over nominal voltage.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_voltage(
         name="vm_max_pu",
@@ -44,23 +41,24 @@ _VOLTAGE: Final = (
         unit="pu",
         better="lower",
         definition="Highest voltage magnitude of any bus in any step, over nominal voltage.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_voltage(
         name="en50160_outside_percent",
-        label="EN 50160: outside ±10 %, worst node and week",
+        label="EN 50160: outside ±10 %, worst week",
         unit="%",
         better="lower",
         definition=(
-            "Share of the 10-min means of a node in a week (7 x 24 h from the run's start) that are below 0.90 or "
-            "above 1.10 of nominal; largest over nodes and weeks. Passes up to 5 %. Means of the step values, where "
-            "the standard takes RMS values; windows of the clock that the run covers completely."
+            "Share of the 10-min means of a node in a week that are below 0.90 or above 1.10 of nominal; largest over "
+            "nodes and weeks. Passes up to 5 %. Weeks are 7 x 24 h from the run's start, what is left over counts in "
+            "the last one. Means of the step values, where the standard takes RMS values; windows of the clock that "
+            "the run covers completely."
         ),
         source=_EN50160,
     ),
     _in_voltage(
         name="en50160_beyond_count",
-        label="EN 50160: 10-min means beyond +10/-15 %, all nodes",
+        label="EN 50160: 10-min means beyond +10/-15 %",
         unit="1",
         better="lower",
         definition=(
@@ -71,7 +69,7 @@ _VOLTAGE: Final = (
     ),
     _in_voltage(
         name="band_hours",
-        label="Hours with a node outside the voltage band",
+        label="Hours outside the voltage band",
         unit="h",
         better="lower",
         definition="Time in steps in which at least one bus is outside the band of the scenario.",
@@ -99,18 +97,19 @@ _VOLTAGE: Final = (
 def _reverse(part: str, place: str, power: str) -> tuple[Kpi, ...]:
     one = "" if part == "head" else ", worst transformer"
     total = "" if part == "head" else ", all transformers"
+    worst, added = ("", "") if part == "head" else (", worst", ", all")
     return (
         _in_reverse_flow(
             name=f"reverse_{part}_hours",
-            label=f"Reverse flow {place}: hours{one}",
+            label=f"Reverse flow, {place}: hours{worst}",
             unit="h",
             better="lower",
             definition=f"Time in steps whose mean {power} is below 0{one}.",
-            source=_PROJECT,
+            source=PROJECT_SOURCE,
         ),
         _in_reverse_flow(
             name=f"reverse_{part}_percent",
-            label=f"Reverse flow {place}: share of hours{one}",
+            label=f"Reverse flow, {place}: share of hours{worst}",
             unit="%",
             better="lower",
             definition=f"Hours of reverse flow over the hours of the run{one}.",
@@ -118,19 +117,19 @@ def _reverse(part: str, place: str, power: str) -> tuple[Kpi, ...]:
         ),
         _in_reverse_flow(
             name=f"reverse_{part}_energy_kwh",
-            label=f"Reverse flow {place}: energy{total}",
+            label=f"Reverse flow, {place}: energy{added}",
             unit="kWh",
             better="lower",
             definition=f"Energy of the steps with reverse flow{total}.",
-            source=_PROJECT,
+            source=PROJECT_SOURCE,
         ),
         _in_reverse_flow(
             name=f"reverse_{part}_peak_kw",
-            label=f"Reverse flow {place}: peak{one}",
+            label=f"Reverse flow, {place}: peak{worst}",
             unit="kW",
             better="lower",
             definition=f"Largest reverse power, as mean of a step, counted positive{one}.",
-            source=_PROJECT,
+            source=PROJECT_SOURCE,
         ),
     )
 
@@ -145,7 +144,7 @@ _PEAK: Final = (
             "Largest mean import of the feeder head over a quarter of an hour of the clock; finer steps are averaged, "
             "quarters that the run covers in part are left out."
         ),
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_peak(
         name="peak_export_kw",
@@ -153,7 +152,7 @@ _PEAK: Final = (
         unit="kW",
         better="lower",
         definition="Largest mean export of the feeder head over a quarter of an hour of the clock, counted positive.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_peak(
         name="load_factor",
@@ -164,7 +163,7 @@ _PEAK: Final = (
             "Mean import over peak import of the feeder head, both from 15-min means; quarters that export count as "
             "import 0."
         ),
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
 )
 
@@ -205,7 +204,7 @@ _LOSSES: Final = (
         unit="kWh",
         better="lower",
         definition="Energy lost in lines, transformers and shunts of the feeder.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_losses(
         name="loss_percent",
@@ -213,112 +212,10 @@ _LOSSES: Final = (
         unit="%",
         better="lower",
         definition="Losses over the energy delivered to the loads.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
 )
 
-
-def _match(part: str, who: str, meaning: str) -> tuple[Kpi, ...]:
-    formula = "M = min(consumption, PV + battery discharge - charge), at least 0, in every step"
-    return (
-        _in_energy(
-            name=f"self_consumption_{part}_percent",
-            label=f"Self-consumption, {who}",
-            unit="%",
-            better="higher",
-            definition=f"Sum of M over PV energy fed in; {formula}; {meaning}.",
-            source=_LUTHANDER,
-        ),
-        _in_energy(
-            name=f"self_sufficiency_{part}_percent",
-            label=f"Self-sufficiency, {who}",
-            unit="%",
-            better="higher",
-            definition=f"Sum of M over consumption; {formula}; {meaning}.",
-            source=_LUTHANDER,
-        ),
-    )
-
-
-_ENERGY: Final = (
-    _in_energy(
-        name="load_kwh",
-        label="Consumption",
-        unit="kWh",
-        better="neutral",
-        definition="Energy of all loads.",
-        source=_PROJECT,
-    ),
-    _in_energy(
-        name="import_kwh",
-        label="Energy from the upstream grid",
-        unit="kWh",
-        better="neutral",
-        definition="Energy of the steps in which the feeder head imports.",
-        source=_PROJECT,
-    ),
-    _in_energy(
-        name="pv_kwh",
-        label="PV energy",
-        unit="kWh",
-        better="neutral",
-        definition="Energy that the PV generators fed in, after curtailment.",
-        source=_PROJECT,
-    ),
-    _in_energy(
-        name="curtailed_kwh",
-        label="Curtailed PV energy",
-        unit="kWh",
-        better="lower",
-        definition="PV energy that the sun would have given less what was fed in.",
-        source=_PROJECT,
-    ),
-    _in_energy(
-        name="curtailed_percent",
-        label="Curtailed share of PV",
-        unit="%",
-        better="lower",
-        definition="Curtailed PV energy over what the sun would have given.",
-        source=_PROJECT,
-    ),
-    *_match("homes", "homes with PV", "per home behind the meter, energies of all homes with PV added up"),
-    *_match("feeder", "whole feeder", "the feeder as one meter, losses left out"),
-    _in_energy(
-        name="battery_cycles_mean",
-        label="Battery full cycles, mean",
-        unit="1",
-        better="neutral",
-        definition="Energy discharged at the terminals over capacity, mean of all batteries.",
-        source=_PROJECT,
-    ),
-    _in_energy(
-        name="battery_cycles_max",
-        label="Battery full cycles, most used",
-        unit="1",
-        better="lower",
-        definition="Energy discharged at the terminals over capacity, largest of all batteries.",
-        source=_PROJECT,
-    ),
-)
-
-_MONEY: Final = (
-    _in_money(
-        name="cost_total_eur",
-        label="Energy cost of all homes",
-        unit="EUR",
-        better="lower",
-        definition="Sum over steps and homes of import x import price - export x export price.",
-        source="simple tariff of the scenario (an assumption, not a bill)",
-    ),
-    _in_money(
-        name="cost_mean_eur",
-        label="Energy cost per home",
-        unit="EUR",
-        better="lower",
-        definition="Energy cost of all homes over the number of homes.",
-        source="simple tariff of the scenario (an assumption, not a bill)",
-    ),
-)
 
 _QUALITY: Final = (
     _in_quality(
@@ -327,7 +224,7 @@ _QUALITY: Final = (
         unit="kW",
         better="lower",
         definition="Largest magnitude, in any step, of import less losses and all devices.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_quality(
         name="balance_error_percent",
@@ -338,7 +235,7 @@ _QUALITY: Final = (
             "Energy of the balance error's magnitude over throughput; throughput is half the energy of the magnitudes "
             "of import, losses, loads, PV and batteries."
         ),
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_quality(
         name="residual_max_kva",
@@ -346,7 +243,7 @@ _QUALITY: Final = (
         unit="kVA",
         better="lower",
         definition="Largest power by which inverter functions and feeder still disagree at the end of a step.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
     _in_quality(
         name="power_flows_per_step",
@@ -354,7 +251,7 @@ _QUALITY: Final = (
         unit="1",
         better="neutral",
         definition="Mean number of power flows solved in a step.",
-        source=_PROJECT,
+        source=PROJECT_SOURCE,
     ),
 )
 
@@ -362,13 +259,13 @@ KPIS: Final[tuple[Kpi, ...]] = (
     *_VOLTAGE,
     *_reverse("mvlv", "MV/LV", "power through an MV/LV transformer, from high to low voltage,"),
     *_reverse("hvmv", "HV/MV", "power through an HV/MV transformer, from high to low voltage,"),
-    *_reverse("head", "at the feeder head", "power from the upstream grid"),
+    *_reverse("head", "head", "power from the upstream grid"),
     *_PEAK,
     *_loading("line", "line", _RATING),
     *_loading("trafo", "transformer", _RATING),
     *_LOSSES,
-    *_ENERGY,
-    *_MONEY,
+    *ENERGY,
+    *MONEY,
     *_QUALITY,
 )
 """The catalogue in display order."""

@@ -1,10 +1,23 @@
-"""Where the energy of PV generators and batteries goes, and whether the balance closes.
+"""Where the energy of PV generators goes, and whether the balance closes.
 
 Self-consumption and self-sufficiency after Luthander et al. 2015, doi:10.1016/j.apenergy.2014.12.028: with
-consumption L, PV production P and battery power S (discharging positive), all as step means,
+consumption L, PV production P and battery power S (discharging positive), all as step means, the match is
 
     M(t) = min(L(t), P(t) + S(t)), at least 0
     self-consumption = sum M / sum P,    self-sufficiency = sum M / sum L
+
+This takes everything a battery gives for PV. What was in it before the run, or was bought to charge it, is not, so
+sum M is split in two and corrected:
+
+    direct(t) = min(L, max(P - charge, 0)),    given(t) = min(discharge, L - min(L, P)),    M = direct + given
+    taken(t) = min(charge, P)
+    PV used = sum direct + (sum given + min(dE, 0), at least 0, at most sum taken)
+
+with dE the change of the stored energy over the run, for each meter. As direct + taken is at most P and
+direct + given at most L, both ratios lie within 0 and 100 %. Without batteries, or with batteries that only store PV
+and end as full as they started, they are those of Luthander et al. PV that is still stored at the end does not count.
+What a battery gives has no label: where it took PV and other energy, it counts as PV up to the PV taken.
+The energy taken out of the store is counted before discharging losses: the ratios are rather too low than too high.
 """
 
 from dataclasses import dataclass
@@ -12,32 +25,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kpis.base import FloatArray, IntArray, KpiContext, KpiValue
-from twin.kpis.stats import Extremes, Stats, column_sums, highest, worst_of
+from twin.kpis.base import FloatArray, KpiContext, KpiValue
+from twin.kpis.stats import Extremes, Stats, column_sums, highest, sum_by_home
+from twin.kpis.storage import stored_text
 
 __all__ = [
-    "BatteryStats",
     "MatchStats",
     "PvStats",
     "QualityStats",
-    "battery_values",
     "match_values",
     "pv_values",
     "quality_values",
-    "reduce_battery",
     "reduce_feeder_match",
     "reduce_home_match",
     "reduce_pv",
     "reduce_quality",
-    "sum_by_home",
 ]
+
+
+_NOTED_SHARE = 0.01
+"""A change of the stored energy above this share of the energy it is compared with is worth a note."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatchStats(Stats):
-    """Energies of the Luthander ratios of N meters, shape (N,) [kWh]."""
+    """Energies of the ratios of N meters as in the module's text, shape (N,) [kWh]."""
 
-    matched_kwh: FloatArray
+    direct_kwh: FloatArray
+    given_kwh: FloatArray
+    taken_kwh: FloatArray
     pv_kwh: FloatArray
     load_kwh: FloatArray
 
@@ -52,13 +68,6 @@ class PvStats(Stats):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BatteryStats(Stats):
-    """Energy discharged at the terminals of N batteries, positive, shape (N,) [kWh]."""
-
-    discharged_kwh: FloatArray
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class QualityStats(Stats):
     """How well the equations were solved."""
 
@@ -70,32 +79,15 @@ class QualityStats(Stats):
     iterations: float
 
 
-def sum_by_home(values: NDArray[np.floating], device_home: IntArray, homes: IntArray) -> FloatArray:
-    """Return the sum over the devices of each of ``homes``, shape (T, len(homes)).
-
-    ``values`` has shape (T, devices) and ``device_home`` the home of each device; devices of other homes are left out.
-    """
-    total = np.zeros((len(values), len(homes)))
-    if not len(homes):
-        return total
-    kept = np.flatnonzero(np.isin(device_home, homes))
-    if not len(kept):
-        return total
-    kept = kept[np.argsort(device_home[kept], kind="stable")]
-    owners, first = np.unique(device_home[kept], return_index=True)
-    sums = np.add.reduceat(values[:, kept].astype(np.float64), first, axis=1)
-    position = {int(home): column for column, home in enumerate(homes)}
-    total[:, [position[int(owner)] for owner in owners]] = sums
-    return total
-
-
-def _match(
-    load_kw: FloatArray, pv_kw: FloatArray, discharge_kw: FloatArray, context: KpiContext
-) -> MatchStats:
-    """Return the match of arrays of shape (T, N), consumption, production and discharge counted positive."""
-    matched_kw = np.maximum(np.minimum(load_kw, pv_kw + discharge_kw), 0.0)
+def _match(load_kw: FloatArray, pv_kw: FloatArray, battery_kw: FloatArray, context: KpiContext) -> MatchStats:
+    """Return the match of arrays of shape (T, N), consumption, production and charging counted positive."""
+    charge_kw = np.maximum(battery_kw, 0.0)
+    direct_kw = np.minimum(load_kw, np.maximum(pv_kw - charge_kw, 0.0))
+    given_kw = np.minimum(np.maximum(-battery_kw, 0.0), load_kw - np.minimum(load_kw, pv_kw))
     return MatchStats(
-        matched_kwh=column_sums(matched_kw) * context.dt_h,
+        direct_kwh=column_sums(direct_kw) * context.dt_h,
+        given_kwh=column_sums(given_kw) * context.dt_h,
+        taken_kwh=column_sums(np.minimum(charge_kw, pv_kw)) * context.dt_h,
         pv_kwh=column_sums(pv_kw) * context.dt_h,
         load_kwh=column_sums(load_kw) * context.dt_h,
     )
@@ -107,7 +99,7 @@ def reduce_home_match(
     battery_p_kw: NDArray[np.floating],
     context: KpiContext,
 ) -> MatchStats:
-    """Return the match behind the meter of every home with PV, in the order of the homes.
+    """Return the match behind the meter of every connection point with PV, in the order of the points.
 
     All arrays have shape (T, devices) [kW], consumption positive. Loads that feed in count as no consumption.
     """
@@ -115,7 +107,7 @@ def reduce_home_match(
     load_kw = sum_by_home(load_p_kw, np.array(context.load_home, dtype=np.int64), homes)
     pv_kw = sum_by_home(pv_p_kw, np.array(context.pv_home, dtype=np.int64), homes)
     battery_kw = sum_by_home(battery_p_kw, np.array(context.battery_home, dtype=np.int64), homes)
-    return _match(np.maximum(load_kw, 0.0), np.maximum(-pv_kw, 0.0), -battery_kw, context)
+    return _match(np.maximum(load_kw, 0.0), np.maximum(-pv_kw, 0.0), battery_kw, context)
 
 
 def reduce_feeder_match(
@@ -126,21 +118,46 @@ def reduce_feeder_match(
 ) -> MatchStats:
     """Return the match of the feeder as one meter; arrays of shape (T, 1) [kW], consumption positive."""
     load_kw, pv_kw, battery_kw = (entry.astype(np.float64) for entry in (p_load_kw, p_pv_kw, p_battery_kw))
-    return _match(np.maximum(load_kw, 0.0), np.maximum(-pv_kw, 0.0), -battery_kw, context)
+    return _match(np.maximum(load_kw, 0.0), np.maximum(-pv_kw, 0.0), battery_kw, context)
 
 
-def match_values(stats: MatchStats, part: str) -> tuple[KpiValue, ...]:
-    """Return both ratios of all meters together; ``part`` is ``homes`` or ``feeder``."""
-    matched, pv, load = (float(np.sort(x).sum()) for x in (stats.matched_kwh, stats.pv_kwh, stats.load_kwh))
+def match_values(stats: MatchStats, change_kwh: FloatArray, part: str) -> tuple[KpiValue, ...]:
+    """Return both ratios of all meters together.
+
+    Args:
+        stats: of N meters.
+        change_kwh: change of the energy stored behind each meter, end less start, shape (N,).
+        part: ``homes`` or ``feeder``.
+    """
+    through_kwh = np.minimum(np.maximum(stats.given_kwh + np.minimum(change_kwh, 0.0), 0.0), stats.taken_kwh)
+    used, pv, load, change = (
+        float(np.sort(x).sum())
+        for x in (stats.direct_kwh + through_kwh, stats.pv_kwh, stats.load_kwh, change_kwh)
+    )
     names = (f"self_consumption_{part}_percent", f"self_sufficiency_{part}_percent")
     if pv <= 0:
         return tuple(KpiValue(name, None, note="not applicable: no PV production") for name in names)
-    consumption = 100.0 * matched / pv
-    note = "above 100 %: batteries gave back energy of the grid or of before the run" if matched > pv else ""
     sufficiency = KpiValue(names[1], None, note="not applicable: no consumption")
     if load > 0:
-        sufficiency = KpiValue(names[1], 100.0 * matched / load)
-    return KpiValue(names[0], consumption, note=note), sufficiency
+        sufficiency = KpiValue(names[1], _percent(used, load), note=_match_note(change, load))
+    return KpiValue(names[0], _percent(used, pv), note=_match_note(change, pv)), sufficiency
+
+
+def _percent(used_kwh: float, all_kwh: float) -> float:
+    # two sums of the same energies may differ in the last bits
+    return min(100.0 * used_kwh / all_kwh, 100.0)
+
+
+def _match_note(change_kwh: float, all_kwh: float) -> str:
+    text = stored_text(change_kwh)
+    if not text or abs(change_kwh) <= _NOTED_SHARE * all_kwh:
+        return ""
+    left_out = (
+        "what they gave of that is not counted as PV"
+        if change_kwh < 0
+        else "what they still hold is not counted as used"
+    )
+    return f"{text}; {left_out}"
 
 
 def reduce_pv(
@@ -168,26 +185,6 @@ def pv_values(stats: PvStats) -> tuple[KpiValue, ...]:
     if available > 0:
         share = KpiValue("curtailed_percent", 100.0 * curtailed / available)
     return KpiValue("pv_kwh", fed), KpiValue("curtailed_kwh", curtailed), share
-
-
-def reduce_battery(battery_p_kw: NDArray[np.floating], context: KpiContext) -> BatteryStats:
-    """Return the energy discharged, from ``battery_p_kw`` of shape (T, N) [kW], discharging negative."""
-    return BatteryStats(discharged_kwh=column_sums(np.maximum(-battery_p_kw, 0)) * context.dt_h)
-
-
-def battery_values(stats: BatteryStats, context: KpiContext) -> tuple[KpiValue, ...]:
-    """Return the mean and the largest number of equivalent full cycles; ``where`` is the home of the battery."""
-    if not context.battery_home:
-        note = "not applicable: no battery"
-        return KpiValue("battery_cycles_mean", None, note=note), KpiValue(
-            "battery_cycles_max", None, note=note
-        )
-    cycles = stats.discharged_kwh / np.array(context.battery_capacity_kwh)
-    worst = worst_of(cycles, [context.home_name[home] for home in context.battery_home])
-    return (
-        KpiValue("battery_cycles_mean", float(np.sort(cycles).mean())),
-        KpiValue("battery_cycles_max", worst.value, where=worst.name if worst.value > 0 else ""),
-    )
 
 
 def reduce_quality(

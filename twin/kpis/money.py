@@ -1,4 +1,4 @@
-"""What the homes pay for energy under the simple tariff of the scenario."""
+"""What the connection points pay for energy under the simple tariff of the scenario."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from twin.kpis.base import FloatArray, KpiContext, KpiValue
 from twin.kpis.flows import PeakStats
 from twin.kpis.stats import Stats, column_sums, finite_or_none
+from twin.kpis.storage import stored_text
 
 __all__ = ["HomeStats", "home_elements", "money_values", "reduce_homes"]
 
@@ -40,15 +41,20 @@ def reduce_homes(
     )
 
 
-def money_values(stats: HomeStats) -> tuple[KpiValue, ...]:
-    """Return the energy cost of all homes and the mean per home."""
+def money_values(stats: HomeStats, change_kwh: float) -> tuple[KpiValue, ...]:
+    """Return the energy cost of all connection points and the mean of them.
+
+    ``change_kwh`` is the change of the energy stored in all batteries; it has no price, so the notes name it.
+    """
     if not len(stats.cost_eur):
-        note = "not applicable: no homes"
+        note = "not applicable: no connection points"
         return KpiValue("cost_total_eur", None, note=note), KpiValue("cost_mean_eur", None, note=note)
     total_eur = float(np.sort(stats.cost_eur).sum())
+    stored = stored_text(change_kwh)
+    note = f"{TARIFF_NOTE}; {stored}; not priced" if stored else TARIFF_NOTE
     return (
-        KpiValue("cost_total_eur", total_eur, note=TARIFF_NOTE),
-        KpiValue("cost_mean_eur", total_eur / len(stats.cost_eur), note=TARIFF_NOTE),
+        KpiValue("cost_total_eur", total_eur, note=note),
+        KpiValue("cost_mean_eur", total_eur / len(stats.cost_eur), note=note),
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from twin.kpis.base import FloatArray, IntArray, KpiContext
 
 __all__ = [
+    "Ends",
     "Extremes",
     "Stats",
     "WindowMeans",
@@ -22,6 +23,7 @@ __all__ = [
     "finite_or_none",
     "highest",
     "lowest",
+    "sum_by_home",
     "window_means",
     "worst_of",
 ]
@@ -66,8 +68,25 @@ def lowest(values: NDArray[np.floating], steps: IntArray) -> Extremes:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Ends:
+    """Value of each element at the start and at the end of a stretch, shape (N,) each."""
+
+    first: FloatArray
+    last: FloatArray
+
+    def merge(self, later: "Ends") -> "Ends":
+        """Return the ends of both stretches together."""
+        return Ends(first=self.first, last=later.last)
+
+    @property
+    def change(self) -> FloatArray:
+        """End less start."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Stats:
-    """Base of all statistics: fields are :class:`Extremes`, or numbers and arrays that add up."""
+    """Base of all statistics: fields are :class:`Extremes`, :class:`Ends`, or numbers and arrays that add up."""
 
     def merge(self, later: Self) -> Self:
         """Return the statistics of this stretch and the one right after it."""
@@ -81,12 +100,31 @@ class Stats:
 
 
 def _joined(earlier: Any, later: Any) -> Any:
-    return earlier.merge(later) if isinstance(earlier, Extremes) else earlier + later
+    return earlier.merge(later) if isinstance(earlier, Extremes | Ends) else earlier + later
 
 
 def column_sums(values: NDArray[Any]) -> FloatArray:
     """Return the sum of each column in float64, shape (N,)."""
     total: FloatArray = values.sum(axis=0, dtype=np.float64)
+    return total
+
+
+def sum_by_home(values: NDArray[np.floating], device_home: IntArray, homes: IntArray) -> FloatArray:
+    """Return the sum over the devices of each of ``homes``, shape (T, len(homes)).
+
+    ``values`` has shape (T, devices) and ``device_home`` the home of each device; devices of other homes are left out.
+    """
+    total = np.zeros((len(values), len(homes)))
+    if not len(homes):
+        return total
+    kept = np.flatnonzero(np.isin(device_home, homes))
+    if not len(kept):
+        return total
+    kept = kept[np.argsort(device_home[kept], kind="stable")]
+    owners, first = np.unique(device_home[kept], return_index=True)
+    sums = np.add.reduceat(values[:, kept].astype(np.float64), first, axis=1)
+    position = {int(home): column for column, home in enumerate(homes)}
+    total[:, [position[int(owner)] for owner in owners]] = sums
     return total
 
 

@@ -6,11 +6,13 @@ from typing import Literal
 
 from twin.kpis.base import KpiContext, KpiValue
 from twin.kpis.flows import LEVELS
-from twin.kpis.voltage import EN50160_SHARE_PERCENT
+from twin.kpis.storage import stored_text
+from twin.kpis.voltage import EN50160_SHARE_PERCENT, has_complete_week, is_coarse
 
-__all__ = ["LOADING_TOLERANCE_PERCENT", "Status", "Verdict", "verdicts"]
+__all__ = ["LOADING_TOLERANCE_PERCENT", "Leaning", "Status", "Verdict", "verdicts"]
 
 Status = Literal["pass", "fail", "indicative", "not assessed"]
+Leaning = Literal["", "kept", "exceeded"]
 
 LOADING_TOLERANCE_PERCENT = 1e-4
 """A loading is above its limit when it is by more than this, the agreement of the power-flow engines."""
@@ -31,6 +33,8 @@ class Verdict:
     status: Status
     reason: str
     """One sentence with the number, the limit, the element and the time."""
+    leaning: Leaning = ""
+    """What an indicative answer points to; empty for the other answers."""
 
 
 Values = Mapping[str, KpiValue]
@@ -39,13 +43,15 @@ Values = Mapping[str, KpiValue]
 def verdicts(values: Sequence[KpiValue], context: KpiContext) -> tuple[Verdict, ...]:
     """Return the verdict of every question from the KPIs ``values`` of one strategy.
 
+    For a run that was stopped, give the context with the ``n_steps`` that were taken: whether it holds a week counts.
+
     Raises:
         KeyError: a KPI that a verdict needs is missing.
     """
     found = {value.name: value for value in values}
     return (
         _voltage(found, context),
-        _en50160(found),
+        _en50160(found, context),
         _reverse_flow(found, context),
         _peak(found, context),
         _loading(found, context),
@@ -105,7 +111,7 @@ def _voltage(found: Values, context: KpiContext) -> Verdict:
     )
 
 
-def _en50160(found: Values) -> Verdict:
+def _en50160(found: Values, context: KpiContext) -> Verdict:
     share, beyond = found["en50160_outside_percent"], found["en50160_beyond_count"]
     if share.value is None:
         return Verdict(
@@ -119,11 +125,18 @@ def _en50160(found: Values) -> Verdict:
     most = f", most at {beyond.where}" if beyond.where else ""
     beyond_text = f"{_number(beyond):g} are beyond +10/-15 %{most} (limit 0)"
     kept = share.value <= EN50160_SHARE_PERCENT and _number(beyond) == 0
-    uncertain = any(word in share.note for word in ("indicative", "incomplete week"))
-    status: Status = "indicative" if uncertain else ("pass" if kept else "fail")
-    outcome = "limits kept" if kept else "limits exceeded"
-    reason = f"{outcome}: {outside} and {beyond_text}" + (f"; {share.note}" if share.note else "")
-    return Verdict(question="en50160", label="EN 50160 voltage", status=status, reason=_joined([reason]))
+    certain = has_complete_week(context) and not is_coarse(context)
+    status: Status = ("pass" if kept else "fail") if certain else "indicative"
+    outcome: Leaning = "kept" if kept else "exceeded"
+    start = f"limits {outcome}" if certain else f"likely {outcome}"
+    reason = f"{start}: {outside} and {beyond_text}" + (f"; {share.note}" if share.note else "")
+    return Verdict(
+        question="en50160",
+        label="EN 50160 voltage",
+        status=status,
+        reason=_joined([reason]),
+        leaning="" if certain else outcome,
+    )
 
 
 def _worst_reverse(found: Values) -> tuple[KpiValue, KpiValue, str]:
@@ -208,8 +221,12 @@ def _money(found: Values) -> Verdict:
     if total.value is None:
         reason = _joined([total.note])
     else:
+        # a run stored before this figure existed has none
+        change = found.get("stored_change_kwh")
+        stored = "" if change is None or change.value is None else stored_text(change.value)
         reason = (
-            f"The homes pay {total.value:.2f} EUR for energy, {_number(mean):.2f} EUR each, "
-            "under the simple tariff of the scenario; there is no limit to judge it by."
+            f"The connection points pay {total.value:.2f} EUR for energy, {_number(mean):.2f} EUR each, "
+            "under the simple tariff of the scenario; there is no limit to judge it by"
+            + (f"; {stored}, which is not priced." if stored else ".")
         )
     return Verdict(question="money", label="Energy cost", status="not assessed", reason=reason)

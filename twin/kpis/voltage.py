@@ -1,7 +1,10 @@
 """Voltage: extremes, the weekly test of EN 50160 and the user's band.
 
 EN 50160 (as quoted in Schneider Electric note 7EN72-0197): in each week at most 5 % of the 10-min values lie outside
-+-10 % of the nominal voltage, and none outside +10/-15 %. Weeks are 7 x 24 h counted from the run's start.
++-10 % of the nominal voltage, and none outside +10/-15 %. Weeks are 7 x 24 h counted from the run's start. What is left
+over counts in the last week, which is then longer: in a leftover of an hour a single mean would be a large share. A
+last week of 167 h, 7 local days over the change to summer time, is complete. A run without a complete week is one
+incomplete week.
 """
 
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from twin.kpis.base import FloatArray, IntArray, KpiContext, KpiValue
 from twin.kpis.stats import Extremes, Stats, WindowMeans, highest, lowest, window_means, worst_of
-from twin.units import SECONDS_PER_DAY
+from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, hours
 
 __all__ = [
     "EN50160_SHARE_PERCENT",
@@ -20,6 +23,7 @@ __all__ = [
     "WEEK_S",
     "VoltageStats",
     "bus_elements",
+    "has_complete_week",
     "is_coarse",
     "reduce_voltage",
     "voltage_values",
@@ -46,7 +50,7 @@ class VoltageStats(Stats):
     any_outside_steps: int
     """Steps with at least one bus outside the user's band."""
     week_windows: IntArray
-    """10-min means (steps where they are longer) per week, shape (W,)."""
+    """10-min means (steps where they are longer) per 7 x 24 h, the last of them perhaps a rest, shape (W,)."""
     week_outside: IntArray
     """Of these outside +-10 %, shape (W, N)."""
     week_beyond: IntArray
@@ -56,6 +60,16 @@ class VoltageStats(Stats):
 def is_coarse(context: KpiContext) -> bool:
     """Return whether the step is longer than the 10 min of EN 50160."""
     return context.dt_s > EN50160_WINDOW_S
+
+
+def _complete_weeks(duration_s: int) -> int:
+    # the hour: seven local days last 167 h where clocks go forward
+    return (duration_s + SECONDS_PER_HOUR) // WEEK_S
+
+
+def has_complete_week(context: KpiContext) -> bool:
+    """Return whether the run holds a week as EN 50160 asks for, at least 7 x 24 h less the hour of a clock change."""
+    return _complete_weeks(context.n_steps * context.dt_s) > 0
 
 
 def _quality_means(vm_pu: NDArray[np.floating], first_step: int, context: KpiContext) -> WindowMeans:
@@ -102,15 +116,33 @@ def reduce_voltage(vm_pu: NDArray[np.floating], first_step: int, context: KpiCon
     )
 
 
-def _week_percent(stats: VoltageStats) -> FloatArray:
-    """Return the share of means outside +-10 % per week and bus, shape (weeks with data, N) [%]."""
-    seen = stats.week_windows > 0
-    percent: FloatArray = 100.0 * stats.week_outside[seen] / stats.week_windows[seen, None]
+def _week_percent(stats: VoltageStats, context: KpiContext) -> FloatArray:
+    """Return the share of means outside +-10 % per week and bus, shape (weeks with data, N) [%].
+
+    What is left over after the complete weeks of the steps taken so far counts in the last of them.
+    """
+    first = np.arange(max(_complete_weeks(stats.n_steps * context.dt_s), 1))
+    windows = np.add.reduceat(stats.week_windows, first)
+    outside = np.add.reduceat(stats.week_outside, first, axis=0)
+    seen = windows > 0
+    percent: FloatArray = 100.0 * outside[seen] / windows[seen, None]
     return percent
 
 
 def _step_text(dt_s: int) -> str:
-    return f"{dt_s // 60} min" if dt_s % 60 == 0 else f"{dt_s} s"
+    return f"{dt_s // SECONDS_PER_MINUTE} min" if dt_s % SECONDS_PER_MINUTE == 0 else f"{dt_s} s"
+
+
+def _week_note(duration_s: int) -> str:
+    weeks = _complete_weeks(duration_s)
+    if not weeks:
+        return f"incomplete week: {duration_s / SECONDS_PER_DAY:.3g} of 7 days"
+    rest_s = duration_s - weeks * WEEK_S
+    if rest_s > 0:
+        return f"the last {hours(rest_s):.4g} h are no week and count in week {weeks}"
+    if rest_s < 0:
+        return f"week {weeks} has {hours(WEEK_S + rest_s):.4g} of 168 h and counts as complete"
+    return ""
 
 
 def _en50160_note(stats: VoltageStats, context: KpiContext) -> str:
@@ -126,20 +158,13 @@ def _en50160_note(stats: VoltageStats, context: KpiContext) -> str:
         )
     if context.start_utc_s % context.dt_s != 0:
         notes.append("10-min windows count from the run's start, which is not on a full step of the clock")
-    weeks, rest_s = divmod(stats.n_steps * context.dt_s, WEEK_S)
-    if rest_s:
-        days = rest_s / SECONDS_PER_DAY
-        notes.append(
-            f"the last week has only {days:.3g} of 7 days and counts as it is"
-            if weeks
-            else f"incomplete week: {days:.3g} of 7 days"
-        )
-    return "; ".join(notes)
+    notes.append(_week_note(stats.n_steps * context.dt_s))
+    return "; ".join(note for note in notes if note)
 
 
 def _en50160_values(stats: VoltageStats, context: KpiContext) -> tuple[KpiValue, ...]:
     note = _en50160_note(stats, context)
-    percent = _week_percent(stats)
+    percent = _week_percent(stats, context)
     if percent.size == 0:
         gap = "not applicable: the run holds no complete 10-min mean"
         return (
@@ -168,8 +193,7 @@ def voltage_values(stats: VoltageStats, context: KpiContext) -> tuple[KpiValue, 
     names = [context.bus_name[position] for position in free]
     low = worst_of(-stats.low.value[free], names, stats.low.step[free])
     high = worst_of(stats.high.value[free], names, stats.high.step[free])
-    hours = stats.outside_steps * context.dt_h
-    worst = worst_of(hours, context.bus_name)
+    worst = worst_of(stats.outside_steps * context.dt_h, context.bus_name)
     where = worst.name if worst.value > 0 else ""
     return (
         KpiValue("vm_min_pu", -low.value, where=low.name, step=low.step),
@@ -183,7 +207,7 @@ def voltage_values(stats: VoltageStats, context: KpiContext) -> tuple[KpiValue, 
 
 def bus_elements(stats: VoltageStats, context: KpiContext) -> list[dict[str, Any]]:
     """Return one row per bus."""
-    percent = _week_percent(stats)
+    percent = _week_percent(stats, context)
     worst_week = percent.max(axis=0) if len(percent) else None
     return [
         {
