@@ -27,6 +27,8 @@ EXIT_BAD_INPUT = 2
 EXIT_VIOLATED = 3
 EXIT_INTERRUPTED = 130
 
+OPTION_NAMES = {"period.start": "--from", "period.days": "--days", "seed": "--seed"}
+"""Options that override a scenario value, by the field they set."""
 MOST_MISTAKES = 50
 """More are counted, not shown."""
 
@@ -81,7 +83,7 @@ def run_command(
         from twin.scenario import load_scenario
 
         changed = _changed(start=start, days=days, seed=seed)
-        loaded = load_scenario(scenario, overrides=changed)
+        loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
         options = RunOptions(strategies=strategy, out=out, changed=changed)
         if json_out:
             # what a strategy prints must not mix with the JSON

@@ -132,7 +132,8 @@ def _layout(labels: Sequence[str], rows: Sequence[_Row], width: int) -> tuple[in
     """Return the width of the metric column, those of the strategies, and where each table starts."""
     least = _least_widths(labels, rows)
     wanted = min(max(len(f"{row.label} ({row.unit})") for row in rows), _MOST_METRIC)
-    wide = [max(least[i], min(len(label), _MOST_COLUMN)) for i, label in enumerate(labels)]
+    cells = [max(len(row.cells[place][0]) for row in rows) for place in range(len(labels))]
+    wide = [max(least[i], cells[i], min(len(label), _MOST_COLUMN)) for i, label in enumerate(labels)]
     for widths, metric in ((wide, wanted), (least, wanted), (least, _LEAST_METRIC)):
         if metric + sum(widths) + _GAP * len(widths) <= width:
             room = width - sum(widths) - _GAP * len(widths)

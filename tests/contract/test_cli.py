@@ -65,6 +65,12 @@ def test_options_replace_what_the_scenario_says(small_scenario, twin, tmp_path):
     assert manifest.options == {"period.start": "2026-06-20", "period.days": 1, "seed": 9}
 
 
+def test_a_wrong_option_is_named_as_it_was_written(small_scenario, twin):
+    done = twin("run", small_scenario(), "--days", 0)
+    assert done.returncode == 2
+    assert "--days: period.days: must be at least 1 (got 0)" in done.stderr
+
+
 def test_a_violated_limit_is_exit_code_3_only_when_asked_for(small_scenario, twin, tmp_path):
     path = small_scenario(extra=ALWAYS_BELOW_THE_BAND)
     arguments = ("run", path, "--strategy", "none", "--quiet", "--out", tmp_path / "out")

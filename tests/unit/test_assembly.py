@@ -220,3 +220,13 @@ def test_ratings_and_power_factors_of_generators_come_from_the_network(tmp_path)
     assert plant.pv_inverter.cos_phi.tolist() == pytest.approx([1.0, 1.0, 0.6])
     assert plant.pv_inverter.absorbs[2]
     assert plant.pv_available_kw[0].tolist() == pytest.approx([-100.0, -90.0, -30.0])
+
+
+def test_a_faulty_source_is_one_mistake_at_its_own_line(plant_of, tmp_path):
+    (tmp_path / "shapes.csv").write_text("time,shape\n2026-06-20T00:00,1\n2026-06-20T01:00,\n")
+    devices = LOADS + "".join(
+        f"  - {{kind: pv, home: Load R1, name: {name}, p_peak_kw: 4, profile: s.shape}}\n" for name in "ab"
+    )
+    text = mistakes_of(plant_of, devices, extra=SHAPES)
+    assert text.count("shapes.csv") == 1
+    assert "plant.yaml:6: sources.s: " in text

@@ -16,7 +16,7 @@ from twin.assembly.generators import PvRows, add_pv
 from twin.assembly.homes import Homes
 from twin.assembly.inverters import inverter_fleet
 from twin.assembly.loads import LoadRows, add_loads
-from twin.assembly.series import Period, SeriesBook
+from twin.assembly.series import Period, SeriesBook, SourceFileError
 from twin.clock import utc_s
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.plant import Plant, Tariff
@@ -143,7 +143,11 @@ class _Assembly:
         try:
             work()
         except InputError as error:
-            self._mistakes.append(self._loaded.mistake(field, str(error)))
+            place = error.field if isinstance(error, SourceFileError) else field
+            mistake = self._loaded.mistake(place, str(error))
+            # a faulty source is one mistake, however many devices use it
+            if mistake not in self._mistakes:
+                self._mistakes.append(mistake)
 
     def _place_external(self, entry: int, spec: ExternalSpec) -> None:
         loads, homes = self._loads, self._homes

@@ -16,7 +16,7 @@ from twin.profiles.table import SeriesTable, read_table, window
 from twin.scenario import LoadedScenario
 from twin.scenario.devices import PvSpec
 
-__all__ = ["Period", "SeriesBook"]
+__all__ = ["Period", "SeriesBook", "SourceFileError"]
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,14 @@ class Period:
     def step_utc_s(self) -> NDArray[np.int64]:
         """Start of each step, shape (T,), seconds since 1970-01-01 UTC."""
         return self.start_utc_s + self.dt_s * np.arange(self.n_steps, dtype=np.int64)
+
+
+class SourceFileError(InputError):
+    """A file of ``sources`` is faulty, whoever uses it; ``field`` is its place in the scenario."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
 
 
 @dataclass
@@ -57,12 +65,15 @@ class SeriesBook:
             raise InputError(f"no source {source!r} (sources of this scenario: {known})")
         if source not in self._tables:
             spec = specs[source]
-            self._tables[source] = read_table(
-                self.loaded.base_dir / spec.file,
-                unit=spec.unit,
-                time_column=spec.time_column,
-                time_zone=spec.time_zone,
-            )
+            try:
+                self._tables[source] = read_table(
+                    self.loaded.base_dir / spec.file,
+                    unit=spec.unit,
+                    time_column=spec.time_column,
+                    time_zone=spec.time_zone,
+                )
+            except InputError as error:
+                raise SourceFileError(f"sources.{source}", str(error)) from error
         table = self._tables[source]
         values = window(
             table,

@@ -89,20 +89,26 @@ class LoadedScenario:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def load_scenario(path: FilePath | str, *, overrides: Mapping[str, object] | None = None) -> LoadedScenario:
+def load_scenario(
+    path: FilePath | str,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    option_names: Mapping[str, str] | None = None,
+) -> LoadedScenario:
     """Return the checked scenario in the YAML file ``path``.
 
     Args:
         path: the file.
         overrides: values that replace those of the file, by dotted path, e.g. ``{"period.days": 1}``. They are
             checked like the file; mistakes in them name the path.
+        option_names: what the user wrote to set an override, for mistakes, e.g. ``{"period.days": "--days"}``.
 
     Raises:
         ScenarioError: holds all mistakes, in the order of files and lines.
     """
     file = FilePath(path)
     document = read_with_bases(file)
-    _override(document, overrides or {})
+    _override(document, overrides or {}, option_names or {})
     document.data.setdefault("name", _name_from(file))
     loading = _Loading(document, file)
     scenario = loading.check()
@@ -116,10 +122,10 @@ def _name_from(file: FilePath) -> str:
     return slug if is_name(slug) else "scenario"
 
 
-def _override(document: Document, overrides: Mapping[str, object]) -> None:
+def _override(document: Document, overrides: Mapping[str, object], option_names: Mapping[str, str]) -> None:
     for dotted, value in overrides.items():
         path = parse_path(dotted)
-        option = Mark(f"option {dotted}", None)
+        option = Mark(option_names.get(dotted, f"option {dotted}"), None)
         place: Any = document.data
         for length, key in enumerate(path[:-1], start=1):
             if isinstance(place, dict) and key not in place:
