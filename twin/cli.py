@@ -167,6 +167,8 @@ def compare(
 
         columns = stored_columns(runs)
         if json_out:
+            for line in (*columns.legend, *(f"warning: {entry}" for entry in columns.warnings)):
+                console.say(line)
             console.json_line(
                 {
                     label: console.rows_for_json(column.values, column.verdicts)
@@ -178,6 +180,9 @@ def compare(
                 {label: {value.name: value for value in column.values} for label, column in columns.items()},
                 {label: column.verdicts for label, column in columns.items()},
                 title="Comparison of stored runs",
+                incomplete=columns.incomplete,
+                legend=columns.legend,
+                warnings=columns.warnings,
             )
         return 0
 

@@ -3,13 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,10 +19,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.text import Text
 
+from twin.console_feeder import feeder_parts
+from twin.console_table import HEADLINES, comparison_grids
 from twin.kpis import KPIS, KpiValue, Verdict
-from twin.report.table import NO_VALUE, comparison_table
 from twin.results import RunStatus
 
 __all__ = [
@@ -37,28 +37,6 @@ __all__ = [
     "say",
 ]
 
-HEADLINES: tuple[str, ...] = (
-    "vm_min_pu",
-    "vm_max_pu",
-    "en50160_outside_percent",
-    "band_hours",
-    "reverse_head_hours",
-    "reverse_head_energy_kwh",
-    "reverse_head_peak_kw",
-    "peak_import_kw",
-    "peak_export_kw",
-    "trafo_loading_max_percent",
-    "line_loading_max_percent",
-    "loss_kwh",
-    "self_consumption_homes_percent",
-    "self_sufficiency_homes_percent",
-    "curtailed_kwh",
-    "battery_cycles_mean",
-    "cost_total_eur",
-)
-"""KPIs of the terminal's table; the report and ``--json`` have all."""
-
-_SYMBOL = {"pass": "[green]✓ pass[/]", "fail": "[red]✗ fail[/]", "indicative": "[yellow]~ indicative[/]"}
 _STDERR = Console(stderr=True)
 _PIPE_WIDTH = 130
 _STDOUT = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
@@ -79,58 +57,38 @@ def comparison(
     verdicts: Mapping[str, Sequence[Verdict]],
     *,
     title: str,
+    incomplete: Collection[str] = (),
+    legend: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+    console: Console | None = None,
 ) -> None:
-    """Print one table: KPIs and verdicts in rows, strategies in columns."""
-    shown = [entry for entry in KPIS if entry.name in HEADLINES]
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("", overflow="fold")
-    for label in columns:
-        table.add_column(label, justify="right", no_wrap="\n" not in label)
-    for group in comparison_table(shown, columns).groups:
-        table.add_section()
-        for row in group.rows:
-            cells = [
-                f"[bold]{text}[/]" if best else text for text, best in zip(row.values, row.best, strict=True)
-            ]
-            table.add_row(f"{row.label} [dim]({row.unit})[/]" if row.unit != "1" else row.label, *cells)
-    table.add_section()
-    for question, label in _assessed(verdicts.values()).items():
-        found = [{verdict.question: verdict.status for verdict in entry} for entry in verdicts.values()]
-        table.add_row(
-            f"Verdict: {label}", *(_SYMBOL.get(entry.get(question, ""), NO_VALUE) for entry in found)
-        )
-    _STDOUT.print(table)
+    """Print verdicts and KPIs in rows, strategies in columns; in several tables where one would be too wide.
+
+    Args:
+        columns: KPIs by name for each strategy by label.
+        verdicts: of each strategy by label.
+        title: stands above the table.
+        incomplete: labels of strategies that did not run to their end; they are never marked as best.
+        legend: lines below the title.
+        warnings: lines below the legend.
+        console: where to print; stdout if None.
+    """
+    out = _STDOUT if console is None else console
+    out.print(Text(title, style="bold"), soft_wrap=True)
+    for line in legend:
+        out.print(Text(line), soft_wrap=True)
+    for line in warnings:
+        out.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
+    for table in comparison_grids(columns, verdicts, incomplete=incomplete, width=out.width):
+        out.print()
+        out.print(table)
 
 
-def _assessed(all_verdicts: Iterable[Sequence[Verdict]]) -> dict[str, str]:
-    """Return the questions that at least one strategy has an answer to, with their labels."""
-    return {
-        verdict.question: verdict.label
-        for entry in all_verdicts
-        for verdict in entry
-        if verdict.status != "not assessed"
-    }
-
-
-def feeder_table(description: Mapping[str, Any]) -> None:
-    """Print what is on a feeder."""
-    table = Table(title=str(description.get("name", "")), title_justify="left", show_header=False, box=None)
-    table.add_column("", no_wrap=True)
-    table.add_column("")
-    for key, value in description.items():
-        if key != "name":
-            table.add_row(key.replace("_", " "), _text(value))
-    _STDOUT.print(table)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_text(entry)}" for key, entry in value.items())
-    if isinstance(value, list | tuple):
-        return "\n".join(_text(entry) for entry in value) if value else NO_VALUE
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return NO_VALUE if value is None else str(value)
+def feeder_table(description: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what is on a feeder: the result of ``models.feeder.describe``."""
+    out = _STDOUT if console is None else console
+    for part in feeder_parts(description):
+        out.print(part)
 
 
 class ProgressBars:
@@ -179,7 +137,12 @@ def rows_for_json(values: Sequence[KpiValue], verdicts: Sequence[Verdict]) -> di
     return {
         "kpis": {value.name: {**asdict(value), "unit": units[value.name]} for value in values},
         "verdicts": {
-            verdict.question: {"status": verdict.status, "reason": verdict.reason} for verdict in verdicts
+            verdict.question: {
+                "status": verdict.status,
+                "leaning": verdict.leaning,
+                "reason": verdict.reason,
+            }
+            for verdict in verdicts
         },
     }
 

@@ -32,6 +32,7 @@ HEADLINES: tuple[str, ...] = (
     "self_sufficiency_homes_percent",
     "curtailed_kwh",
     "battery_cycles_mean",
+    "stored_change_kwh",
     "cost_total_eur",
 )
 """KPIs of the terminal's table; the report and ``--json`` have all."""

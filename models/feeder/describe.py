@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from models.feeder.base import Feeder, FeederDevices, FeederProfiles
+from models.feeder.base import Feeder, FeederDevices, FeederProfiles, FloatArray
 
 __all__ = ["describe"]
 
 
 def describe(feeder: Feeder) -> dict[str, Any]:
-    """Return a summary that JSON can carry: counts, levels, transformers, devices, profiles, notes."""
+    """Return a summary that JSON can carry: counts, levels, transformers, devices, profiles, notes, names.
+
+    Powers are in kW and positive in the direction of their name (loads consume, generators generate), energies in
+    kWh, lengths in km.
+    """
     grid = feeder.grid
     return {
         "name": feeder.name,
@@ -21,7 +25,7 @@ def describe(feeder: Feeder) -> dict[str, Any]:
         "buses": len(feeder.bus_name),
         "nodes": len(grid.node_vn_kv),
         "lines": len(feeder.line_name),
-        "line_length_km": round(float(feeder.line_length_km.sum()), 3),
+        "line_length_km": _sum(feeder.line_length_km),
         "transformers": [_trafo(feeder, place) for place in range(len(feeder.trafo_name))],
         "head_transformers": [feeder.trafo_name[place] for place in feeder.head_trafos],
         "slack_vm_pu": [round(float(vm_pu), 6) for vm_pu in grid.slack_vm_pu],
@@ -31,7 +35,14 @@ def describe(feeder: Feeder) -> dict[str, Any]:
         "coordinates": "degrees of the network" if feeder.has_geo else "generated layout",
         "unsupported_by_fast_engines": list(grid.unsupported),
         "notes": list(feeder.notes),
+        "bus_names": list(feeder.bus_name),
+        "load_names": list(feeder.devices.load_name),
     }
+
+
+def _sum(values: FloatArray) -> float:
+    """Return a rounded sum; nothing sums to 0, not to -0."""
+    return round(float(values.sum()), 3) + 0.0
 
 
 def _levels(feeder: Feeder) -> list[dict[str, Any]]:
@@ -42,7 +53,7 @@ def _levels(feeder: Feeder) -> list[dict[str, Any]]:
             "vn_kv": vn_kv,
             "buses": buses[vn_kv],
             "lines": int((line_vn_kv == vn_kv).sum()),
-            "line_length_km": round(float(feeder.line_length_km[line_vn_kv == vn_kv].sum()), 3),
+            "line_length_km": _sum(feeder.line_length_km[line_vn_kv == vn_kv]),
         }
         for vn_kv in sorted(buses, reverse=True)
     ]
@@ -80,18 +91,24 @@ def _devices(devices: FeederDevices) -> dict[str, Any]:
     is_pv = np.array(["PV" in kind.upper() for kind in devices.sgen_kind], dtype=np.bool_)
     return {
         "loads": len(devices.load_name),
-        "load_p_kw": round(float(devices.load_p_kw.sum()), 3),
+        "load_p_kw": _sum(devices.load_p_kw),
         "static_generators": len(devices.sgen_name),
         "static_generator_kinds": dict(
             sorted(Counter(kind or "unnamed" for kind in devices.sgen_kind).items())
         ),
+        "static_generator_kw": _kw_by_kind(devices),
         "pv_generators": int(is_pv.sum()),
-        "pv_kwp": round(float(-devices.sgen_p_kw[is_pv].sum()), 3),
-        "other_generation_kw": round(float(-devices.sgen_p_kw[~is_pv].sum()), 3),
+        "pv_kwp": _sum(-devices.sgen_p_kw[is_pv]),
+        "other_generation_kw": _sum(-devices.sgen_p_kw[~is_pv]),
         "storages": len(devices.storage_name),
-        "storage_kw": round(float(devices.storage_p_kw.sum()), 3),
-        "storage_kwh": round(float(devices.storage_e_kwh.sum()), 3),
+        "storage_kw": _sum(devices.storage_p_kw),
+        "storage_kwh": _sum(devices.storage_e_kwh),
     }
+
+
+def _kw_by_kind(devices: FeederDevices) -> dict[str, float]:
+    kinds = np.array([kind or "unnamed" for kind in devices.sgen_kind], dtype=np.str_)
+    return {str(kind): _sum(-devices.sgen_p_kw[kinds == kind]) for kind in np.unique(kinds)}
 
 
 def _profiles(profiles: FeederProfiles) -> dict[str, Any]:

@@ -180,3 +180,39 @@ def test_it_prints_to_a_pdf_of_a_sensible_length(watched):
     assert data.startswith(b"%PDF")
     pages = len(re.findall(rb"/Type\s*/Page\b", data))
     assert 8 <= pages <= 24
+
+
+def test_paper_draws_figures_at_full_width_and_leaves_out_calm_tables(watched):
+    page = watched.page
+    page.set_viewport_size({"width": 700, "height": 990})
+    calm = page.locator(".calm")
+    assert calm.count() > 0
+    assert page.is_visible(".calm >> nth=0")
+    page.emulate_media(media="print")
+    assert not any(calm.nth(place).is_visible() for place in range(calm.count()))
+    assert page.is_visible(".paper")
+    widths = page.eval_on_selector_all(
+        "#flow figure svg", "parts => parts.map(part => part.getBoundingClientRect().width)"
+    )
+    whole = page.eval_on_selector("main", "part => part.getBoundingClientRect().width")
+    assert min(widths) > 0.98 * whole
+
+
+def test_a_bus_held_by_the_upstream_grid_keeps_its_look_at_every_step(watched):
+    page = watched.page
+    held = "#map-box-map-0 .mb circle.held"
+    for step in (8, 52):
+        _move(page, step)
+        assert page.eval_on_selector_all(held, "parts => parts.map(part => part.getAttribute('fill'))") == [
+            "#ffffff"
+        ]
+
+
+def test_flows_in_megawatts_read_the_same_in_script_and_page(browser, tmp_path, make_stored_run):
+    path = write_report(make_stored_run(tmp_path / "run", days=1, n_buses=12))
+    text = path.read_text(encoding="utf-8")
+    start, stop = text.index("  const figure ="), text.index("  const slider =")
+    page = browser.new_page()
+    found = page.evaluate(f"() => {{ {text[start:stop]} return [90000, -12345.6, 9999.94, 3].map(power); }}")
+    assert found == ["90.00 MW", "\u221212.35 MW", "9\u202f999.9 kW", "3.0 kW"]
+    page.close()

@@ -15,9 +15,10 @@ import pytest
 
 from twin.errors import RunFolderError
 from twin.report import build_report, write_report
+from twin.report import page as page_module
 from twin.results import RunReader
 
-VOID = {"meta", "input", "br", "img", "link", "hr", "image", "path", "circle", "rect"}
+VOID = {"meta", "input", "br", "img", "link", "hr", "wbr", "image", "path", "circle", "rect"}
 
 
 class Page(HTMLParser):
@@ -193,7 +194,15 @@ def test_every_question_has_a_verdict_in_words_for_every_strategy(html):
         "Loading",
     ]
     for _, cells in rows:
-        assert len(re.findall(r"</span> (pass|fail|indicative|not assessed)</span>", cells)) == 4
+        assert (
+            len(
+                re.findall(
+                    r"</span> (pass|fail|indicative(?:, likely (?:kept|exceeded))?|not assessed)</span>",
+                    cells,
+                )
+            )
+            == 4
+        )
 
 
 def test_a_complete_run_raises_no_alarm(html):
@@ -210,16 +219,19 @@ def test_an_unfinished_run_is_said_loudly(stopped_html):
 def test_an_unfinished_strategy_never_passes(stopped_html):
     page = stopped_html[stopped_html.index("<h3>Why</h3>") : stopped_html.index("<h3>Key figures</h3>")]
     cards = re.findall(
-        r"</span> ([a-z ]+)</span>\s*<span class=\"who\">(.*?)</span><p class=\"why\">(.*?)</p>", page
+        r"</span> ([a-z, ]+)</span>\s*<span class=\"who\">(.*?)</span><p class=\"why\">(.*?)</p>", page
     )
-    mine = [(verdict, why) for verdict, who, why in cards if who == "Predictive (MPC) (incomplete)"]
+    mine = [(verdict, why) for verdict, who, why in cards if who == "Predictive (MPC) (50 of 192 steps)"]
     assert mine
-    assert all(verdict != "pass" and why.startswith("Incomplete run.") for verdict, why in mine)
+    assert all(
+        verdict not in {"pass", "indicative, likely kept"} and why.startswith("Incomplete run.")
+        for verdict, why in mine
+    )
 
 
 def test_figures_of_an_unfinished_strategy_come_from_the_stored_steps(stopped_html):
     labels = re.findall(r'<title id="band-\d-t">Voltage over time, (.*?)</title>', stopped_html)
-    assert labels == ["No control", "Self-consumption", "Predictive (MPC) (incomplete)"]
+    assert labels == ["No control", "Self-consumption", "Predictive (MPC) (50 of 192 steps)"]
 
 
 def test_without_bus_series_the_slider_is_left_out_and_the_reason_given(kpi_html, html):
@@ -312,9 +324,74 @@ def test_strategies_with_the_same_label_are_told_apart(tmp_path, make_stored_run
 def test_only_the_key_figures_shown_are_defined(html):
     definitions = html[html.index("Definitions of the key figures") :]
     assert "Highest loading of a transformer" in definitions
-    assert "Reverse flow HV/MV" not in definitions
-    assert "Left out: Reverse flow HV/MV" in html
+    assert "Reverse flow, HV/MV" not in definitions
+    assert "Left out: Reverse flow, HV/MV" in html
 
 
 def test_without_bus_series_the_bands_include_held_buses_and_say_so(kpi_html):
     assert "Buses held at a fixed voltage by the upstream grid are in the bands." in kpi_html
+
+
+def _summary(html):
+    return re.findall(
+        "<p>(.*?)</p>",
+        html[html.index('class="answer"') : html.index("</div>", html.index('class="answer"'))],
+    )
+
+
+def test_an_incomplete_strategy_is_left_out_of_the_summary_and_never_best(stopped_html):
+    sentences = _summary(stopped_html)
+    assert sentences[-2:] == [
+        "Peak shaving is incomplete (0 of 192 steps) and is left out of this summary.",
+        "Predictive (MPC) is incomplete (50 of 192 steps) and is left out of this summary.",
+    ]
+    assert not any("Predictive" in sentence or "Peak shaving" in sentence for sentence in sentences[:-2])
+    figures = stopped_html[stopped_html.index("Key figures of all strategies</caption>") :]
+    figures = figures[: figures.index("</table>")]
+    heads = re.findall(r'<th scope="col" class="n">(.*?)</th>', figures)
+    assert heads[-1] == "Predictive (MPC) (50 of 192 steps)"
+    rows = [
+        re.findall(r"<td class=\"n(.*?)\".*?</td>", row)
+        for row in re.findall("<tr><th.*?</tr>", figures, re.DOTALL)
+    ]
+    assert any("best" in cell for row in rows for cell in row)
+    assert not any("best" in row[-1] for row in rows if len(row) == len(heads))
+
+
+@pytest.mark.parametrize("n_stored", [1, 0], ids=["one without steps", "no step at all"])
+def test_a_report_needs_no_stored_step(tmp_path, make_stored_run, n_stored):
+    names = ("none", "self_consumption", "peak_shaving", "mpc")
+    folder = make_stored_run(tmp_path / "run", days=1, n_buses=12, stop=dict.fromkeys(names[n_stored:], 0))
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["strategies"]["mpc"] |= {"status": "failed", "message": "decide raised <oops>"}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    html = build_report(RunReader(folder))
+    Page(html).close()
+    assert "Predictive (MPC): 0 of 96 steps stored (failed: decide raised &lt;oops&gt;)" in html
+    sentences = _summary(html)
+    assert "Predictive (MPC) is incomplete (0 of 96 steps) and is left out of this summary." in sentences
+    assert ("No strategy ran to its end, so there is no summary." in sentences) is (n_stored == 0)
+
+
+def test_reverse_flow_in_figures_names_the_transformer(html):
+    captions = re.findall("<figcaption>(Reverse through .*?)</figcaption>", html)
+    assert len(captions) == 4
+    assert all(
+        re.match(r"Reverse through the MV/LV transformer Trafo 1 for .* h, .* kWh\.", text)
+        for text in captions
+    )
+
+
+def test_tables_far_from_a_limit_are_marked_to_be_left_out_on_paper(html):
+    worst = html[html.index('id="worst"') : html.index('id="methods"')]
+    calm = re.findall(r'<div class="scroll calm"[^>]*aria-label="(.*?)"', worst)
+    near = re.findall(r'<div class="scroll"[^>]*aria-label="(.*?)"', worst)
+    assert any(label.startswith("Lines") for label in calm)
+    assert any(label.startswith("Highest voltages") for label in near)
+
+
+def test_long_names_break_after_punctuation_only():
+    assert str(page_module._soft("pandapower:create_cigre_network_mv")) == (
+        "pandapower:<wbr>create_<wbr>cigre_<wbr>network_<wbr>mv"
+    )
+    assert str(page_module._soft("a:b & 13:00, gemello 0.1.0")) == "a:b &amp; 13:00, gemello 0.1.0"

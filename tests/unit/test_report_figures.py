@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin.report.clock import Clock
-from twin.report.colour import VOLTAGE_PALETTE, loading_class, strategy_style, voltage_index
+from twin.report.colour import VOLTAGE_PALETTE
 from twin.report.daily import by_day, day_middles_s
 from twin.report.figures_flow import day_figure, duration_figure, flow_figure, spans
-from twin.report.figures_map import farther, map_figure, positions
+from twin.report.figures_map import HELD_FILL, farther, map_figure, map_legend, positions
 from twin.report.figures_voltage import band_figure, heat_map, profile_figure, voltage_range
 from twin.report.model import BusSample, FeederMap, VoltageBand, Worst
 from twin.report.png import palette_png
@@ -23,6 +23,7 @@ from twin.report.sampling import common_steps
 from twin.report.svg import num, path, round_ticks, thin
 
 BAND = VoltageBand(vm_min_pu=0.9, vm_max_pu=1.1)
+SCALE = (0.95, 1.05)
 # 26 March 2016, 00:00 in Rome; the clock goes forward on the 27th
 CLOCK = Clock(start_utc_s=1458946800, dt_s=900, n_steps=288)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -132,32 +133,16 @@ def test_an_axis_has_a_readable_number_of_ticks(days):
     assert 2 <= len(clock.ticks(0, days * 96)) <= 14
 
 
-def test_the_limits_are_the_ends_of_the_colours_and_nominal_is_the_middle():
-    index = voltage_index(np.array([0.8, 0.9, 1.0, 1.1, 1.2]), 0.9, 1.1)
-    assert index.tolist() == [0, 0, 20, 40, 40]
+def test_the_key_of_the_map_names_the_range_used():
+    words = [text.text for text in _parsed(map_legend((1.032, 1.066))).iter(f"{SVG}text")]
+    assert words[1:4] == ["1.032", "1.049", "1.066 pu"]
 
 
-def test_an_uneven_band_scales_each_side_by_itself():
-    assert voltage_index(np.array([0.95, 1.02]), 0.9, 1.04).tolist() == [10, 30]
-
-
-def test_low_voltage_is_blue_and_high_voltage_red():
-    def rgb(colour):
-        return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-
-    low, high = rgb(VOLTAGE_PALETTE[5]), rgb(VOLTAGE_PALETTE[-6])
-    assert low[2] > low[0] + 60
-    assert high[0] > high[2] + 60
-
-
-def test_loading_classes_change_at_50_80_and_above_100_percent():
-    assert loading_class(np.array([0, 49.9, 50, 80, 100, 100.1])).tolist() == [0, 0, 1, 2, 2, 3]
-
-
-def test_strategies_differ_in_dash_and_colour():
-    styles = [strategy_style(i) for i in range(6)]
-    assert len({colour for colour, _ in styles}) == len({dash for _, dash in styles}) == 6
-    assert len({strategy_style(i) for i in range(36)}) == 36
+def test_a_bus_held_by_the_upstream_grid_is_white_on_the_map():
+    root = _parsed(map_figure("m", _worst(), feeder=_feeder(), band=BAND, scale=SCALE, label="idle"))
+    fills = [bus.get("fill") for bus in root.findall(f"{SVG}g[@class='mb']/{SVG}circle")]
+    assert fills[0] == HELD_FILL
+    assert HELD_FILL not in fills[1:]
 
 
 def test_a_png_decodes_to_the_pixels_given():
@@ -185,6 +170,11 @@ def test_slider_steps_hold_the_extremes_and_stay_in_the_budget():
     assert len(steps) <= 1_500_000 / 1028 + 2
 
 
+def test_without_a_stored_step_the_slider_has_none():
+    steps, every = common_steps(0, 1028, [0])
+    assert (steps.tolist(), every) == ([], 1)
+
+
 def test_a_week_on_129_buses_and_four_strategies_is_kept_whole():
     steps, every = common_steps(672, 4 * 257, [3])
     assert every == 1
@@ -202,10 +192,10 @@ def test_a_map_with_coordinates_keeps_its_proportions():
 
 
 def test_the_map_has_one_element_per_bus_and_line_and_rings_the_bus_outside():
-    root = _parsed(map_figure("m", _worst(120.0), feeder=_feeder(), band=BAND, label="idle"))
+    root = _parsed(map_figure("m", _worst(120.0), feeder=_feeder(), band=BAND, scale=SCALE, label="idle"))
     buses = root.findall(f"{SVG}g[@class='mb']/{SVG}circle")
     (line,) = root.findall(f"{SVG}g[@class='ml']/{SVG}path")
-    assert [bus.get("class") for bus in buses] == [None, None, "out"]
+    assert [bus.get("class") for bus in buses] == ["held", None, "out"]
     assert buses[0].find(f"{SVG}title").text == "A <1>: 1.000 to 1.000 pu"
     assert line.get("stroke-dasharray")
     assert "1 of them leave the limits" in root.find(f"{SVG}desc").text
@@ -214,7 +204,9 @@ def test_the_map_has_one_element_per_bus_and_line_and_rings_the_bus_outside():
 def test_a_loaded_line_is_thicker():
     widths = []
     for loading in (10.0, 60.0, 90.0, 130.0):
-        root = _parsed(map_figure("m", _worst(loading), feeder=_feeder(), band=BAND, label="idle"))
+        root = _parsed(
+            map_figure("m", _worst(loading), feeder=_feeder(), band=BAND, scale=SCALE, label="idle")
+        )
         widths.append(float(root.find(f"{SVG}g[@class='ml']/{SVG}path").get("stroke-width")))
     assert widths == sorted(set(widths))
 
@@ -274,6 +266,47 @@ def test_the_flow_figure_shades_each_reverse_period():
     assert len(root.findall(f"{SVG}rect")) == 2
     assert "reverse for 0.8 h in 2 periods" in root.find(f"{SVG}desc").text
     assert any(text.text == "limit 6 kW" for text in root.iter(f"{SVG}text"))
+
+
+def _label(root, words):
+    (found,) = [text for text in root.iter(f"{SVG}text") if text.text == words]
+    return float(found.get("x")), found.get("text-anchor", "start")
+
+
+@pytest.mark.parametrize(("peak_at", "anchor"), [(10, "end"), (180, "start")])
+def test_the_words_of_a_limit_stand_on_the_other_side_of_the_peak(peak_at, anchor):
+    flow = np.zeros(192)
+    flow[peak_at], flow[191 - peak_at] = 124.0, -49.0
+    limits = [(125.0, "import limit"), (-50.0, "export limit")]
+    root = _parsed(flow_figure("f", flow, clock=CLOCK, y_range=(-60, 135), label="idle", limits=limits))
+    assert _label(root, "import limit")[1] == anchor
+    assert _label(root, "export limit")[1] != anchor
+    distance = abs(_label(root, "import limit")[0] - _label(root, "124 kW")[0])
+    assert distance > 300
+
+
+def test_the_words_of_a_voltage_limit_stand_on_the_other_side_of_the_extreme():
+    feeder = _bands()
+    feeder["vm_max_pu"] = feeder["vm_max_pu"] + 0.09 * (np.arange(192) == 5)
+    markup = band_figure("b", feeder, clock=CLOCK, band=BAND, y_range=(0.89, 1.12), label="idle")
+    assert _label(_parsed(markup), "upper limit 1.10 pu")[1] == "end"
+
+
+def test_flows_from_10_mw_on_are_in_mw():
+    flow = np.array([90_000.0, 45_046.4, -12_000.0])
+    limits = [(80_000.0, "limit")]
+    root = _parsed(flow_figure("f", flow, clock=CLOCK, y_range=(-2e4, 1e5), label="x", limits=limits))
+    words = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"Power [MW]", "90 MW", "\u221212 MW"} <= set(words)
+    assert "from \u221212 MW to 90 MW" in root.find(f"{SVG}desc").text
+    duration = duration_figure("d", {"x": flow}, quantity="Flow", unit="kW", levels=())
+    assert "Flow [MW]" in duration
+    day = dict.fromkeys(
+        ("p_load_kw", "p_pv_kw", "p_battery_kw", "p_other_kw", "p_import_kw"), np.full(96, 2e4)
+    )
+    drawn = day_figure("d", day, clock=CLOCK, first=0, y_range=(0, 9e4), label="x")
+    assert "Power [MW]" in drawn
+    assert "load 480.0 MWh" in drawn
 
 
 def test_duration_curves_fall_from_the_highest_to_the_lowest_value():
@@ -338,7 +371,9 @@ def test_a_day_stands_for_its_steps():
 
 
 def test_an_open_line_is_dotted_on_the_map_and_missing_from_the_profile():
-    root = _parsed(map_figure("m", _worst(120.0), feeder=_feeder(is_open=True), band=BAND, label="idle"))
+    root = _parsed(
+        map_figure("m", _worst(120.0), feeder=_feeder(is_open=True), band=BAND, scale=SCALE, label="idle")
+    )
     (line,) = root.findall(f"{SVG}g[@class='ml']/{SVG}path")
     assert line.get("class") == "open"
     assert line.find(f"{SVG}title").text == "L1: open at a switch"

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from twin.kpis import KpiLimits, KpiValue
-from twin.report.table import decimals_for, number_text
+from twin.kpis.flows import LEVELS
+from twin.kpis.verdict import LOADING_TOLERANCE_PERCENT
+from twin.report.numbers import decimals_for, number_text, quantity_text, scaled_unit
 
 __all__ = ["answer"]
 
@@ -20,28 +22,34 @@ def _list(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def _quantity(value: float, unit: str, numbers: Sequence[float]) -> str:
-    return f"{number_text(value, decimals_for(numbers, unit))} {unit}".rstrip()
+def _who(known: Mapping[str, float], target: float, decimals: int) -> str:
+    """Return the strategies whose rounded value is that of ``target``."""
+    same = [label for label, value in known.items() if round(value, decimals) == round(target, decimals)]
+    return f"all {len(known)} strategies" if 1 < len(same) == len(known) else _list(same)
 
 
 def _against_base(values: Values, name: str, unit: str, what: str) -> str:
-    """Return a sentence that compares the base with the lowest value; empty where there is no value."""
+    """Return a sentence that compares the base with the lowest value as shown; empty where there is no value."""
     known = _known(values, name)
     if not known:
         return ""
-    base, *_ = known
     numbers = list(known.values())
-    start = f"{what} {_quantity(known[base], unit, numbers)} with {base}"
-    if len(known) == 1:
-        return start + "."
-    least = min(known, key=lambda label: known[label])
-    decimals = decimals_for(numbers, unit)
-    if round(known[least], decimals) == round(known[base], decimals):
-        return start + "; no other strategy gets it lower."
-    text = f"{start} and least with {least}: {_quantity(known[least], unit, numbers)}"
-    if known[base] > 0:
-        text += f" ({number_text(100 * (known[least] / known[base] - 1), 0, '+')} %)"
-    return text + "."
+    shown, per = scaled_unit(numbers, unit)
+    scaled = {label: value / per for label, value in known.items()}
+    decimals = decimals_for(list(scaled.values()), shown)
+    base, *others = scaled
+    first = f"{what} {quantity_text(known[base], unit, numbers)}"
+    if not others:
+        return f"{first} with {base}."
+    low = min(scaled.values())
+    least = _who(scaled, low, decimals)
+    if least.startswith("all "):
+        return f"{first}, the same with {least}."
+    if round(low, decimals) == round(scaled[base], decimals):
+        return f"{first} with {least}; no other strategy gets it lower."
+    text = f"{first} with {base} and least with {least}: {quantity_text(low * per, unit, numbers)}"
+    share = round(100 * (low / scaled[base] - 1)) if scaled[base] > 0 else 0
+    return f"{text} ({number_text(share, 0, '+')} %)." if share else f"{text}."
 
 
 def _voltage(values: Values, limits: KpiLimits) -> str:
@@ -51,32 +59,39 @@ def _voltage(values: Values, limits: KpiLimits) -> str:
     band = f"{limits.vm_min_pu:.2f} to {limits.vm_max_pu:.2f} pu"
     kept = [label for label in low if outside.get(label) == 0]
     broken = [label for label in low if label not in kept]
-    lowest, highest = min(low, key=lambda label: low[label]), max(high, key=lambda label: high[label])
-    spread = f"The extremes are {low[lowest]:.3f} pu ({lowest}) and {high[highest]:.3f} pu ({highest})."
+    lowest, highest = min(low.values()), max(high.values())
+    spread = f"The extremes are {lowest:.3f} pu ({_who(low, lowest, 3)}) and {highest:.3f} pu ({_who(high, highest, 3)})."
     if not broken:
-        who = "The strategy keeps" if len(low) == 1 else f"All {len(low)} strategies keep"
-        return f"Voltage: {who[0].lower()}{who[1:]} every bus within {band}. {spread}"
+        who = f"{kept[0]} keeps" if len(low) == 1 else f"all {len(low)} strategies keep"
+        return f"Voltage: {who} every bus within {band}. {spread}"
     text = f"Voltage: the band of {band} is left with {_list([f'{label} ({outside[label]:g} h)' for label in broken])}"
     text += f" and kept with {_list(kept)}." if kept else "; no strategy keeps it."
     return f"{text} {spread}"
 
 
 def _reverse(values: Values) -> str:
-    places = (
-        ("hvmv", "the HV/MV transformer that feeds back longest does so for"),
-        ("mvlv", "the MV/LV transformer that feeds back longest does so for"),
-        ("head", "the feeder head feeds back for"),
-    )
-    for part, place in places:
+    """Return reverse flow at the feeder head, then of the transformer levels that feed back for other hours."""
+    head = _known(values, "reverse_head_hours")
+    if not head:
+        return ""
+    parts = [_reverse_at(values, "head", "at the feeder head")]
+    for part, level in LEVELS.items():
         hours = _known(values, f"reverse_{part}_hours")
-        if not hours:
-            continue
-        if not any(hours.values()):
-            return "Reverse power flow: none, with any strategy."
-        time = _against_base(values, f"reverse_{part}_hours", "h", f"Reverse power flow: {place}")
-        energy = _against_base(values, f"reverse_{part}_energy_kwh", "kWh", "The energy fed back is")
-        return f"{time} {energy}"
-    return ""
+        if hours and hours != head:
+            parts.append(
+                _reverse_at(values, part, f"through the {level} transformer that feeds back longest")
+            )
+    return " ".join(parts)
+
+
+def _reverse_at(values: Values, part: str, place: str) -> str:
+    hours = _known(values, f"reverse_{part}_hours")
+    what = f"Reverse power flow {place}:"
+    if not any(hours.values()):
+        return f"{what} none, with any strategy." if len(hours) > 1 else f"{what} none."
+    time = _against_base(values, f"reverse_{part}_hours", "h", what)
+    energy = _against_base(values, f"reverse_{part}_energy_kwh", "kWh", "The energy fed back there is")
+    return f"{time} {energy}".strip()
 
 
 def _loading(values: Values, limits: KpiLimits) -> str:
@@ -87,10 +102,10 @@ def _loading(values: Values, limits: KpiLimits) -> str:
     ):
         known = _known(values, name)
         if known:
-            top = max(known, key=lambda label: known[label])
-            word = "above" if known[top] > limit else "within"
+            top = max(known.values())
+            word = "above" if top > limit + LOADING_TOLERANCE_PERCENT else "within"
             parts.append(
-                f"the most loaded {what} reaches {known[top]:.1f} % ({top}), {word} the limit of {limit:g} %"
+                f"the most loaded {what} reaches {top:.1f} % ({_who(known, top, 1)}), {word} the limit of {limit:g} %"
             )
     return f"Loading: {'; '.join(parts)}." if parts else ""
 
@@ -99,14 +114,17 @@ def answer(values: Values, limits: KpiLimits) -> tuple[str, ...]:
     """Return one paragraph per question that the numbers answer; empty without numbers.
 
     Args:
-        values: KPIs by name for each strategy by label; the first one is what the others are compared with.
+        values: KPIs by name for each strategy that ran to its end, by label; the first one is what the others are
+            compared with.
         limits: what the run is judged by.
     """
     peaks = (
         _against_base(values, "peak_import_kw", "kW", "Peak: the highest 15-min import is"),
         _against_base(values, "peak_export_kw", "kW", "The highest 15-min export is"),
     )
-    money = _against_base(values, "cost_total_eur", "EUR", "Money: the energy cost of all homes is")
+    money = _against_base(
+        values, "cost_total_eur", "EUR", "Money: the energy cost of all connection points is"
+    )
     if money:
         money += " The tariff is an assumption of the scenario."
     sentences = (

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from twin.errors import RunFolderError
-from twin.kpis import KPIS, KpiContext, KpiValue, Verdict, verdicts
+from twin.kpis import KPIS, KpiContext, KpiValue, Verdict
 from twin.report.answer import answer
 from twin.report.clock import Clock
 from twin.report.describe import (
@@ -20,19 +19,22 @@ from twin.report.describe import (
     version_tables,
 )
 from twin.report.feeder_file import read_context, read_feeder, read_scenario
+from twin.report.incomplete import judged, left_out_sentence, steps_label, verdict_words
 from twin.report.model import HELD_PU, Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
 from twin.report.sampling import (
     common_steps,
     element_rows,
     feeder_series,
     free_bands,
+    open_strategy,
     read_sample,
     read_values,
     watched,
     worst_of_elements,
 )
+from twin.report.spread import spread_table
 from twin.report.table import comparison_table
-from twin.results import RunReader, RunStatus, StrategyReader
+from twin.results import RunReader
 from twin.signals import Axis
 
 __all__ = ["collect"]
@@ -49,15 +51,15 @@ class _Stored:
         state = run.manifest.strategies[name]
         same = [other for other in run.manifest.strategies.values() if other.label == state.label]
         self.key = name
-        self.label = state.label if len(same) == 1 else f"{state.label} ({name})"
-        self.reader = _open(run, name)
+        self.name = state.label if len(same) == 1 else f"{state.label} ({name})"
+        self.reader = open_strategy(run, name)
         self.feeder: dict[str, Array] = {}
         self.flow_kw: Array = _NOTHING
         self.loading: Array = _NOTHING
         self.values: tuple[KpiValue, ...] = ()
         self.rows: list[dict[str, Any]] = []
-        if self.reader is None or self.reader.last_step + 1 < context.n_steps:
-            self.label += " (incomplete)"
+        done = 0 if self.reader is None else self.reader.last_step + 1
+        self.label = steps_label(self.name, done, context.n_steps)
         if self.reader is None or self.reader.last_step < 0:
             return
         self.feeder = feeder_series(self.reader)
@@ -107,37 +109,33 @@ class _Stored:
         )
 
 
-def _open(run: RunReader, name: str) -> StrategyReader | None:
-    if run.manifest.strategies[name].status is RunStatus.WAITING:
-        return None
-    try:
-        return run.strategy(name)
-    except RunFolderError:
-        # a finished strategy must be readable; one that never came to its first step has no folder
-        if run.manifest.strategies[name].status is RunStatus.FINISHED:
-            raise
-        return None
-
-
-def _cards(found: Mapping[str, Sequence[Verdict]], incomplete: Sequence[str]) -> tuple[Card, ...]:
-    cards = [
-        Card(question=verdict.question, strategy=label, verdict=verdict.status, reason=verdict.reason)
+def _cards(found: Mapping[str, Sequence[Verdict]]) -> tuple[Card, ...]:
+    return tuple(
+        Card(
+            question=verdict.question,
+            strategy=label,
+            verdict=verdict_words(verdict),
+            reason=verdict.reason,
+        )
         for label, list_ in found.items()
         for verdict in list_
-    ]
-    for label in incomplete:
-        cards = [
-            Card(
-                question=card.question,
-                strategy=card.strategy,
-                verdict="indicative" if card.verdict == "pass" else card.verdict,
-                reason=f"Incomplete run. {card.reason}",
-            )
-            if card.strategy == label
-            else card
-            for card in cards
-        ]
-    return tuple(cards)
+    )
+
+
+def _answer(stored: Sequence[_Stored], context: KpiContext) -> tuple[str, ...]:
+    """Return the summary over the strategies that ran to their end, and who is left out of it."""
+    planned = context.n_steps
+    whole = {e.label: {v.name: v for v in e.values} for e in stored if e.values and e.n_steps >= planned}
+    sentences = answer(whole, context.limits)
+    if not sentences:
+        some = any(entry.n_steps >= planned for entry in stored)
+        sentences = (
+            "No key figures could be computed from what is stored."
+            if some
+            else "No strategy ran to its end, so there is no summary.",
+        )
+    left_out = (left_out_sentence(e.name, e.n_steps, planned) for e in stored if e.n_steps < planned)
+    return (*sentences, *left_out)
 
 
 def _held(strategies: Sequence[StrategyData], feeder: FeederMap) -> str:
@@ -183,11 +181,15 @@ def collect(run: RunReader) -> ReportData:
     steps, every = common_steps(longest, n_values, [step for entry in stored for step in entry.extremes])
     strategies = tuple(entry.data(steps, every, context=context, clock=clock) for entry in stored)
     values = {entry.label: {value.name: value for value in entry.values} for entry in stored if entry.values}
-    found = {entry.label: verdicts(entry.values, context) for entry in stored if entry.values}
+    found = {entry.label: judged(entry.values, context, entry.n_steps) for entry in stored if entry.values}
     quality = quality_table({entry.label: entry.rows for entry in stored}, context)
+    spread = spread_table(
+        {entry.label: entry.reader for entry in stored if entry.reader is not None}, context
+    )
     times = {v.step: context.time_text(v.step) for e in stored for v in e.values if v.step is not None}
     questions = {verdict.question: verdict.label for list_ in found.values() for verdict in list_}
-    comparison = comparison_table(KPIS, values, times)
+    incomplete = [entry.label for entry in stored if entry.n_steps < context.n_steps]
+    comparison = comparison_table(KPIS, values, times, incomplete=incomplete)
     limits = context.limits
     return ReportData(
         title=str(scenario.get("name", run.manifest.scenario)),
@@ -203,14 +205,14 @@ def collect(run: RunReader) -> ReportData:
         flow_label=watched(context)[1],
         strategies=strategies,
         comparison=comparison,
-        cards=_cards(found, [e.label for e in stored if e.n_steps < context.n_steps]),
+        cards=_cards(found),
         questions=tuple(questions.items()),
-        answer=answer(values, limits) or ("No key figures could be computed from what is stored.",),
+        answer=_answer(stored, context),
         held=_held(strategies, feeder),
         no_series=_no_series(strategies, stored),
         notes=(*(str(note) for note in raw["notes"]), *run.manifest.notes),
         grid_tables=grid_tables(feeder, raw, context=context, scenario=scenario),
-        voltage_tables=(quality,) if quality is not None else (),
+        voltage_tables=tuple(table for table in (spread, quality) if table is not None),
         method_tables=(definition_table({row.name for group in comparison.groups for row in group.rows}),),
         version_tables=version_tables(run.manifest),
         method_notes=method_notes(run.manifest, clock),

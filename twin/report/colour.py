@@ -9,6 +9,7 @@ __all__ = [
     "DISCHARGE",
     "HIGH",
     "INK",
+    "LEAST_SPAN_PU",
     "LOAD",
     "LOADING_BORDERS",
     "LOW",
@@ -20,6 +21,7 @@ __all__ = [
     "palette_rgb",
     "strategy_style",
     "voltage_index",
+    "voltage_scale",
 ]
 
 INK = "#1b1f24"
@@ -58,7 +60,10 @@ def _interpolated() -> tuple[str, ...]:
 
 
 VOLTAGE_PALETTE = _interpolated()
-"""Blue (low) over near-white (nominal) to red (high); the ends are the limits."""
+"""Blue (low) over near-white to red (high)."""
+
+LEAST_SPAN_PU = 0.02
+"""Least span of the colours; less would show noise."""
 
 
 def palette_rgb() -> NDArray[np.uint8]:
@@ -66,15 +71,32 @@ def palette_rgb() -> NDArray[np.uint8]:
     return np.array([_rgb(colour) for colour in VOLTAGE_PALETTE], dtype=np.uint8)
 
 
-def voltage_index(vm_pu: NDArray[np.floating], vm_min_pu: float, vm_max_pu: float) -> NDArray[np.uint8]:
+def voltage_scale(
+    low_pu: float, high_pu: float, *, vm_min_pu: float, vm_max_pu: float
+) -> tuple[float, float]:
+    """Return the voltages at the ends of the colours [pu]: those given, cut to the limits and not too close.
+
+    Args:
+        low_pu: lowest voltage shown.
+        high_pu: highest voltage shown.
+        vm_min_pu: lower limit; what lies outside the limits has the colour of the end and a mark of its own.
+        vm_max_pu: upper limit.
+    """
+    low, high = (min(max(value, vm_min_pu), vm_max_pu) for value in (low_pu, high_pu))
+    span = min(LEAST_SPAN_PU, vm_max_pu - vm_min_pu)
+    if high - low < span:
+        middle = min(max((low + high) / 2, vm_min_pu + span / 2), vm_max_pu - span / 2)
+        low, high = middle - span / 2, middle + span / 2
+    return low, high
+
+
+def voltage_index(vm_pu: NDArray[np.floating], scale: tuple[float, float]) -> NDArray[np.uint8]:
     """Return the position in :data:`VOLTAGE_PALETTE` of each voltage; any shape, same shape back.
 
-    1 pu is the middle; each limit is an end, whatever its distance from 1 pu.
+    ``scale`` is the voltage [pu] at both ends; beyond them the colour stays.
     """
-    up = (vm_pu - 1.0) / max(vm_max_pu - 1.0, 1e-9)
-    down = (vm_pu - 1.0) / max(1.0 - vm_min_pu, 1e-9)
-    share = np.clip(np.where(vm_pu >= 1.0, up, down), -1.0, 1.0)
-    index: NDArray[np.uint8] = np.rint((share + 1.0) / 2.0 * (_N_PALETTE - 1)).astype(np.uint8)
+    share = np.clip((vm_pu - scale[0]) / max(scale[1] - scale[0], 1e-9), 0.0, 1.0)
+    index: NDArray[np.uint8] = np.rint(share * (_N_PALETTE - 1)).astype(np.uint8)
     return index
 
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from twin.kpis import KPIS, KpiContext
+from twin.kpis.voltage import EN50160_SHARE_PERCENT
 from twin.report.clock import Clock
 from twin.report.model import HELD_PU, FeederMap, Table
+from twin.report.numbers import decimals_for, number_text, quantity_text, scaled_unit
 from twin.report.sampling import element_rows
-from twin.report.table import number_text
 from twin.results import Manifest, RunStatus
 from twin.signals import Axis
 from twin.units import SECONDS_PER_MINUTE
@@ -26,10 +27,10 @@ __all__ = [
 _WORST = 10
 _MOST_NAMED = 4
 """Transformers listed by name in the table of the grid."""
-_QUALITY_PERCENT = 5.0
-"""Share of 10-min means that EN 50160 lets lie outside \u00b110 %."""
 _QUALITY_WINDOW_S = 10 * SECONDS_PER_MINUTE
 _DIGITS_OF_HASH = 16
+_NEAR_SHARE = 0.8
+"""Of the way to a limit: what stays below is far from it."""
 _BETTER = {"lower": "lower", "higher": "higher", "neutral": "\u2013"}
 
 
@@ -80,7 +81,7 @@ def grid_tables(
     devices = raw["devices"]
     length_km = sum(float(value) for value in raw["line"]["length_km"])
     ratings = ", ".join(
-        f"{name}: {rating:g} kVA {level}"
+        f"{name}: {quantity_text(rating, 'kVA')} {level}"
         for name, rating, level in zip(
             feeder.trafo_name, feeder.trafo_rating_kva, feeder.trafo_level, strict=True
         )
@@ -88,12 +89,12 @@ def grid_tables(
     many = len(feeder.trafo_name) > _MOST_NAMED
     grid = [
         ("Buses", f"{len(feeder.bus_name)} ({_levels(feeder)})"),
-        ("Lines", f"{len(feeder.line_name)}, {length_km:.2f} km"),
+        ("Lines", f"{len(feeder.line_name)}, {quantity_text(length_km, 'km')}"),
         ("Transformers", f"{len(feeder.trafo_name)}" + ("" if many or not ratings else f" ({ratings})")),
-        ("Homes", str(devices["homes"])),
+        ("Connection points", str(devices["homes"])),
         ("Loads", str(devices["loads"])),
-        ("PV generators", f"{devices['pv']}, {float(devices['pv_kw']):.1f} kW"),
-        ("Batteries", f"{devices['batteries']}, {float(devices['battery_kwh']):.1f} kWh"),
+        ("PV generators", f"{devices['pv']}, {quantity_text(float(devices['pv_kw']), 'kW')}"),
+        ("Batteries", f"{devices['batteries']}, {quantity_text(float(devices['battery_kwh']), 'kWh')}"),
     ]
     limits = context.limits
     judged = [
@@ -112,7 +113,7 @@ def grid_tables(
 
 
 def _optional(value: float | None, unit: str) -> str:
-    return "no limit set" if value is None else f"up to {value:g} {unit}"
+    return "no limit set" if value is None else f"up to {quantity_text(value, unit)}"
 
 
 def _prices(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -142,6 +143,7 @@ def element_tables(rows: Sequence[dict[str, Any]], *, context: KpiContext, clock
     buses = free or buses
     if not buses:
         return ()
+    limits = context.limits
     tables = [
         Table(
             caption=f"{word.capitalize()} voltages; hours outside the band",
@@ -156,15 +158,16 @@ def element_tables(rows: Sequence[dict[str, Any]], *, context: KpiContext, clock
                 for row in _worst(buses, key, sign)
             ),
             numeric=(1, 3),
+            calm=all(sign * (limit - row[key]) > (1.0 - _NEAR_SHARE) * abs(limit - 1.0) for row in buses),
         )
-        for word, key, step, sign in (
-            ("highest", "vm_max_pu", "vm_max_step", 1),
-            ("lowest", "vm_min_pu", "vm_min_step", -1),
+        for word, key, step, sign, limit in (
+            ("highest", "vm_max_pu", "vm_max_step", 1, limits.vm_max_pu),
+            ("lowest", "vm_min_pu", "vm_min_step", -1, limits.vm_min_pu),
         )
     ]
     for what, found, limit in (
-        ("Lines", lines, context.limits.line_loading_percent),
-        ("Transformers", trafos, context.limits.trafo_loading_percent),
+        ("Lines", lines, limits.line_loading_percent),
+        ("Transformers", trafos, limits.trafo_loading_percent),
     ):
         if found:
             tables.append(_loading_table(what, found, limit=limit, clock=clock))
@@ -173,41 +176,54 @@ def element_tables(rows: Sequence[dict[str, Any]], *, context: KpiContext, clock
 
 def _loading_table(what: str, found: Sequence[dict[str, Any]], *, limit: float, clock: Clock) -> Table:
     with_flow = what == "Transformers"
-    head = ["Name", "[%]", "Local time", "> 80 % [h]", "> 100 % [h]"]
-    if with_flow:
-        head += ["Highest flow [kW]", "Lowest flow [kW]", "Reverse [h]", "Reverse [kWh]"]
-    rows = []
-    for row in _worst(found, "loading_max_percent", 1):
-        cells = [
+    rows = _worst(found, "loading_max_percent", 1)
+    cells = [
+        [
             str(row["name"]),
             f"{row['loading_max_percent']:.1f}",
             clock.short_label(row["loading_max_step"]),
             f"{row['hours_over_80']:.2f}",
             f"{row['hours_over_100']:.2f}",
         ]
-        if with_flow:
-            cells += [
-                number_text(row["p_max_kw"], 1),
-                number_text(row["p_min_kw"], 1),
-                f"{row['reverse_hours']:.2f}",
-                number_text(row["reverse_energy_kwh"], 1),
-            ]
-        rows.append(tuple(cells))
+        for row in rows
+    ]
+    head = ["Name", "[%]", "Local time", "> 80 % [h]", "> 100 % [h]"]
     if with_flow:
         head[1] = "Highest loading [%]"
+        power, p_texts = _column(rows, ("p_max_kw", "p_min_kw"), "kW")
+        energy, e_texts = _column(rows, ("reverse_energy_kwh",), "kWh")
+        head += [f"Highest flow [{power}]", f"Lowest flow [{power}]", "Reverse [h]", f"Reverse [{energy}]"]
+        for place, row in enumerate(rows):
+            cells[place] += [*p_texts[place], f"{row['reverse_hours']:.2f}", *e_texts[place]]
     caption = f"{what} with the highest loading (limit {limit:g} %)"
-    return Table(caption=caption, head=tuple(head), rows=tuple(rows), numeric=(1, *range(3, len(head))))
+    return Table(
+        caption=caption,
+        head=tuple(head),
+        rows=tuple(map(tuple, cells)),
+        numeric=(1, *range(3, len(head))),
+        calm=max(row["loading_max_percent"] for row in rows) < _NEAR_SHARE * limit,
+    )
+
+
+def _column(rows: Sequence[dict[str, Any]], keys: Sequence[str], unit: str) -> tuple[str, list[list[str]]]:
+    """Return the unit and the words of each row for columns that share unit and decimals."""
+    values = [float(row[key]) for row in rows for key in keys]
+    shown, per = scaled_unit(values, unit)
+    decimals = decimals_for([value / per for value in values], shown)
+    return shown, [[number_text(float(row[key]) / per, decimals) for key in keys] for row in rows]
 
 
 def quality_table(elements: Mapping[str, Sequence[dict[str, Any]]], context: KpiContext) -> Table | None:
     """Return the EN 50160 view by strategy label; None where no element values exist."""
+    judged = {context.bus_name[position] for position in context.free_buses}
     rows = []
     for label, found in elements.items():
-        shares = [row.get("en50160_worst_week_percent") for row in element_rows(found, Axis.BUS)]
+        buses = [row for row in element_rows(found, Axis.BUS) if row["name"] in judged]
+        shares = [row.get("en50160_worst_week_percent") for row in buses]
         known = [float(share) for share in shares if share is not None]
         if not shares:
             continue
-        over = sum(share > _QUALITY_PERCENT for share in known)
+        over = sum(share > EN50160_SHARE_PERCENT for share in known)
         rows.append(
             (label, f"{max(known):.2f}", str(over), str(sum(share > 0 for share in known)), str(len(shares)))
             if known
@@ -216,9 +232,17 @@ def quality_table(elements: Mapping[str, Sequence[dict[str, Any]]], context: Kpi
     if not rows:
         return None
     mark = " (indicative: the step is coarser than 10 min)" if context.dt_s > _QUALITY_WINDOW_S else ""
+    n_held = len(context.bus_name) - len(judged)
+    held = f"; {n_held} held by the upstream grid left out" if n_held else ""
     return Table(
-        caption=f"EN 50160, 10-min means outside \u00b110 % per week and node{mark}",
-        head=("Strategy", "Worst node and week [% of means]", "Nodes above 5 %", "Nodes above 0 %", "Nodes"),
+        caption=f"EN 50160, 10-min means outside \u00b110 % per week and node{held}{mark}",
+        head=(
+            "Strategy",
+            "Worst node and week [% of means]",
+            "Nodes above 5 %",
+            "Nodes above 0 %",
+            "Nodes judged",
+        ),
         rows=tuple(rows),
         numeric=(1, 2, 3, 4),
     )

@@ -9,6 +9,7 @@ from twin.report.clock import Clock
 from twin.report.colour import BATTERY, DISCHARGE, HIGH, INK, LOAD, OTHER, PV, strategy_style
 from twin.report.daily import by_day, day_middles_s, is_long
 from twin.report.model import Array
+from twin.report.numbers import number_text, quantity_text, scaled_unit
 from twin.report.svg import Drawing, Frame, thin
 from twin.units import energy_kwh, hours
 
@@ -58,8 +59,10 @@ def flow_figure(
     """
     reverse = spans(flow_kw < 0)
     reverse_h = hours(int((flow_kw < 0).sum()) * clock.dt_s)
+    unit, per = scaled_unit(y_range, "kW")
+    low, high = (quantity_text(float(value), "kW", y_range) for value in (flow_kw.min(), flow_kw.max()))
     words = (
-        f"Power through the transformer, {label}: from {flow_kw.min():.1f} kW to {flow_kw.max():.1f} kW; "
+        f"Power through the transformer, {label}: from {low} to {high}; "
         f"reverse for {reverse_h:.1f} h in {len(reverse)} periods."
     )
     drawing = Drawing(
@@ -67,7 +70,13 @@ def flow_figure(
     )
     n = len(flow_kw)
     frame = Frame(
-        drawing=drawing, left=52, top=30, width=575, height=128, x_range=(0, n * clock.dt_s), y_range=y_range
+        drawing=drawing,
+        left=52,
+        top=30,
+        width=575,
+        height=128,
+        x_range=(0, n * clock.dt_s),
+        y_range=(y_range[0] / per, y_range[1] / per),
     )
     if not is_long(n, clock):
         for first, stop in reverse:
@@ -75,15 +84,17 @@ def flow_figure(
             drawing.add(
                 f'<rect x="{x1:.1f}" y="30" width="{max(x2 - x1, 0.4):.1f}" height="128" fill="{_REVERSE_FILL}"/>'
             )
-    frame.y_axis("Power [kW]")
+    frame.y_axis(f"Power [{unit}]")
     frame.time_axis(clock.ticks(0, n))
     drawing.line((frame.left, float(frame.y(0)), frame.right, float(frame.y(0))), stroke=INK)
+    high_at, low_at = int(flow_kw.argmax()), int(flow_kw.argmin())
     for level, text in limits:
-        frame.level(level, text, stroke=HIGH)
-    _draw_flow(frame, flow_kw, clock)
-    _extreme(frame, clock, flow_kw, int(flow_kw.argmax()))
-    if flow_kw.min() < 0:
-        _extreme(frame, clock, flow_kw, int(flow_kw.argmin()))
+        mark = high_at if level >= 0 else low_at
+        frame.level(level / per, text, stroke=HIGH, anchor=frame.side_away_from((mark + 0.5) * clock.dt_s))
+    _draw_flow(frame, flow_kw / per, clock)
+    _extreme(frame, clock, (high_at, float(flow_kw[high_at]) / per), high)
+    if flow_kw[low_at] < 0:
+        _extreme(frame, clock, (low_at, float(flow_kw[low_at]) / per), low)
     return drawing.markup()
 
 
@@ -99,14 +110,13 @@ def _draw_flow(frame: Frame, flow_kw: Array, clock: Clock) -> None:
     frame.curve((kept + 0.5) * clock.dt_s, flow_kw[kept], stroke=INK, width=1.4)
 
 
-def _extreme(frame: Frame, clock: Clock, flow_kw: Array, step: int) -> None:
-    x, y = float(frame.x((step + 0.5) * clock.dt_s)), float(frame.y(flow_kw[step]))
+def _extreme(frame: Frame, clock: Clock, at: tuple[int, float], words: str) -> None:
+    x, y = float(frame.x((at[0] + 0.5) * clock.dt_s)), float(frame.y(at[1]))
     frame.drawing.add(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#fff" stroke="{INK}" stroke-width="1.4"/>'
     )
     anchor = "end" if x > frame.right - 60 else "start"
-    words = f"{flow_kw[step]:.1f} kW".replace("-", "\u2212")
-    below = flow_kw[step] < 0 and y < frame.bottom - 12
+    below = at[1] < 0 and y < frame.bottom - 12
     frame.drawing.text(
         x + (-6 if anchor == "end" else 6), y + (11 if below else -3), words, anchor=anchor, kind="tb"
     )
@@ -124,9 +134,12 @@ def duration_figure(
         unit: its unit.
         levels: horizontal lines and their words.
     """
+    ends = [float(edge) for values in series.values() for edge in (values.min(), values.max())]
     words = f"{quantity} duration curves. " + " ".join(
-        f"{label}: {values.min():.1f} to {values.max():.1f} {unit}." for label, values in series.items()
+        f"{label}: {quantity_text(float(values.min()), unit, ends)} to {quantity_text(float(values.max()), unit, ends)}."
+        for label, values in series.items()
     )
+    shown, per = scaled_unit(ends, unit)
     rows = -(-len(series) // 2)
     top = 26 + 16 * rows
     drawing = Drawing(
@@ -139,17 +152,17 @@ def duration_figure(
         width=575,
         height=158,
         x_range=(0, 100),
-        y_range=padded(list(series.values())),
+        y_range=padded([values / per for values in series.values()]),
     )
-    frame.y_axis(f"{quantity} [{unit}]")
+    frame.y_axis(f"{quantity} [{shown}]")
     frame.x_axis("Share of time reached or exceeded [%]", 10)
     drawing.line((frame.left, float(frame.y(0)), frame.right, float(frame.y(0))), stroke=INK)
     for level, text in levels:
-        frame.level(level, text, stroke=HIGH, anchor="end")
+        frame.level(level / per, text, stroke=HIGH, anchor="end")
     share = np.linspace(0, 1, _DURATION_POINTS)
     for position, (label, values) in enumerate(series.items()):
         stroke, dash = strategy_style(position)
-        frame.curve(share * 100, np.quantile(values, 1 - share), stroke=stroke, width=1.9, dash=dash)
+        frame.curve(share * 100, np.quantile(values, 1 - share) / per, stroke=stroke, width=1.9, dash=dash)
         x, y = 52 + (position % 2) * 290, 12 + (position // 2) * 16
         drawing.line((x, y, x + 30, y), stroke=stroke, width=1.9, dash=dash)
         drawing.text(x + 36, y + 4, label)
@@ -170,17 +183,24 @@ def day_figure(
         label: the strategy in words.
     """
     n = len(day["p_load_kw"])
+    unit, per = scaled_unit(y_range, "kW")
     charge, discharge = np.maximum(day["p_battery_kw"], 0), np.minimum(day["p_battery_kw"], 0)
     load, pv = np.maximum(day["p_load_kw"], 0), np.minimum(day["p_pv_kw"], 0)
     words = f"{label}, {clock.at(first):%A %-d %B %Y}: " + ", ".join(
-        f"{what} {float(energy_kwh(values.astype(float), clock.dt_s).sum()):.0f} kWh"
+        f"{what} {_energy_text(values, clock)}"
         for what, values in (("load", load), ("PV", -pv), ("charged", charge), ("discharged", -discharge))
     )
     drawing = Drawing(name=name, width=_WIDTH, height=202, title=f"One day, {label}", description=words + ".")
     frame = Frame(
-        drawing=drawing, left=52, top=50, width=575, height=122, x_range=(0, n * clock.dt_s), y_range=y_range
+        drawing=drawing,
+        left=52,
+        top=50,
+        width=575,
+        height=122,
+        x_range=(0, n * clock.dt_s),
+        y_range=(y_range[0] / per, y_range[1] / per),
     )
-    frame.y_axis("Power [kW]")
+    frame.y_axis(f"Power [{unit}]")
     edges = np.repeat(np.arange(n + 1), 2)[1:-1] * clock.dt_s
     zero = np.zeros(n)
     up, down = load + charge, pv + discharge
@@ -194,12 +214,20 @@ def day_figure(
     )
     for lower, upper, fill, opacity in areas:
         if np.any(lower != upper):
-            frame.band(edges, (np.repeat(lower, 2), np.repeat(upper, 2)), fill=fill, opacity=opacity)
+            frame.band(
+                edges, (np.repeat(lower, 2) / per, np.repeat(upper, 2) / per), fill=fill, opacity=opacity
+            )
     frame.time_axis(clock.ticks(first, first + n))
     drawing.line((frame.left, float(frame.y(0)), frame.right, float(frame.y(0))), stroke=INK)
-    frame.curve(edges, np.repeat(day["p_import_kw"], 2), stroke=INK, width=1.8)
+    frame.curve(edges, np.repeat(day["p_import_kw"], 2) / per, stroke=INK, width=1.8)
     _day_legend(drawing, day)
     return drawing.markup()
+
+
+def _energy_text(values: Array, clock: Clock) -> str:
+    e_kwh = float(energy_kwh(values.astype(float), clock.dt_s).sum())
+    unit, per = scaled_unit((e_kwh,), "kWh")
+    return f"{number_text(e_kwh / per, 0 if per == 1.0 else 1)} {unit}"
 
 
 def _day_legend(drawing: Drawing, day: Mapping[str, Array]) -> None:

@@ -8,7 +8,7 @@ from twin.report.colour import HIGH, LOW, VOLTAGE_PALETTE, loading_class, voltag
 from twin.report.model import Array, FeederMap, VoltageBand, Worst
 from twin.report.svg import Drawing, num
 
-__all__ = ["LINE_STYLES", "OPEN_STYLE", "farther", "map_figure", "map_legend", "positions"]
+__all__ = ["HELD_FILL", "LINE_STYLES", "OPEN_STYLE", "farther", "map_figure", "map_legend", "positions"]
 
 _WIDTH = 640.0
 _MARGIN = 16.0
@@ -18,6 +18,8 @@ _FEW_BUSES = 160
 
 LINE_STYLES = (("#aab2bb", 1.6, ""), ("#6d4fa3", 2.6, ""), ("#4a1a86", 3.6, ""), ("#c2006b", 4.6, "5 2"))
 """Colour, width and dash of a line loaded up to 50, 80, 100 % and above."""
+HELD_FILL = "#ffffff"
+"""Of a bus whose voltage the upstream grid holds."""
 OPEN_STYLE = ("#7b858f", 1.2, "1.5 4")
 
 
@@ -46,14 +48,23 @@ def farther(worst: Worst) -> Array:
     return np.where(worst.vm_max_pu - 1.0 >= 1.0 - worst.vm_min_pu, worst.vm_max_pu, worst.vm_min_pu)
 
 
-def map_figure(name: str, worst: Worst, *, feeder: FeederMap, band: VoltageBand, label: str) -> str:
+def map_figure(
+    name: str,
+    worst: Worst,
+    *,
+    feeder: FeederMap,
+    band: VoltageBand,
+    scale: tuple[float, float],
+    label: str,
+) -> str:
     """Return the map of one strategy in its worst state.
 
     Args:
         name: prefix of ids in the page.
         worst: extremes of each element.
         feeder: what is drawn where.
-        band: voltage limits; the ends of the colours.
+        band: voltage limits.
+        scale: voltages at the ends of the colours [pu], shared between strategies.
         label: the strategy in words.
     """
     x, y, height = positions(feeder)
@@ -69,17 +80,18 @@ def map_figure(name: str, worst: Worst, *, feeder: FeederMap, band: VoltageBand,
     titled = len(x) <= _TITLE_LIMIT
     _draw_lines(drawing, (x, y), feeder=feeder, loading=loading, titled=titled)
     _draw_trafos(drawing, (x, y), feeder=feeder, loading=worst.trafo_loading_percent)
-    index = voltage_index(shown, band.vm_min_pu, band.vm_max_pu)
+    index = voltage_index(shown, scale)
     radius = 5.0 if len(x) <= _FEW_BUSES else 3.6 if len(x) <= _TITLE_LIMIT else 2.0
     drawing.add(f'<g class="mb" stroke="#3b434c" stroke-width=".8" data-r="{radius:g}">')
     for i in range(len(x)):
         beyond = worst.vm_max_pu[i] > band.vm_max_pu or worst.vm_min_pu[i] < band.vm_min_pu
-        ring = ' class="out"' if beyond else ""
+        kinds = [word for word, holds in (("held", not worst.free[i]), ("out", beyond)) if holds]
+        ring = f' class="{" ".join(kinds)}"' if kinds else ""
         title = ""
         if titled:
             title = f"<title>{escape(feeder.bus_name[i])}: {worst.vm_min_pu[i]:.3f} to {worst.vm_max_pu[i]:.3f} pu</title>"
         end = f">{title}</circle>" if title else "/>"
-        fill = VOLTAGE_PALETTE[index[i]]
+        fill = VOLTAGE_PALETTE[index[i]] if worst.free[i] else HELD_FILL
         drawing.add(f'<circle cx="{num(x[i])}" cy="{num(y[i])}" r="{radius:g}" fill="{fill}"{ring}{end}')
     drawing.add("</g>")
     return drawing.markup()
@@ -118,15 +130,15 @@ def _draw_trafos(drawing: Drawing, at: tuple[Array, Array], *, feeder: FeederMap
         )
 
 
-def map_legend(band: VoltageBand) -> str:
-    """Return the key of colours, rings, widths and dashes."""
+def map_legend(scale: tuple[float, float]) -> str:
+    """Return the key of colours, rings, widths and dashes; ``scale`` as for :func:`map_figure`."""
     drawing = Drawing(
         name="map-key",
         width=1000,
         height=46,
         title="Key of the feeder map",
         description=(
-            f"Buses: blue at {band.vm_min_pu:.2f} pu over white at 1.00 pu to red at {band.vm_max_pu:.2f} pu, thick black "
+            f"Buses: blue at {scale[0]:.3f} pu and below, over near-white to red at {scale[1]:.3f} pu and above, thick black "
             "ring outside the limits. Lines: thicker and darker with loading, dashed above 100 %."
         ),
     )
@@ -136,7 +148,7 @@ def map_legend(band: VoltageBand) -> str:
         drawing.add(
             f'<rect x="{82 + position * step:.1f}" y="8" width="{step + 0.4:.1f}" height="13" fill="{colour}"/>'
         )
-    for x, words in ((82, f"{band.vm_min_pu:.2f}"), (182, "1.00"), (282, f"{band.vm_max_pu:.2f} pu")):
+    for x, words in ((82, f"{scale[0]:.3f}"), (182, f"{sum(scale) / 2:.3f}"), (282, f"{scale[1]:.3f} pu")):
         drawing.text(x, 36, words, anchor="middle")
     drawing.add(f'<circle cx="328" cy="15" r="6.5" fill="{HIGH}" class="out"/>')
     drawing.add(f'<circle cx="345" cy="15" r="6.5" fill="{LOW}" class="out"/>')

@@ -3,7 +3,7 @@
 import numpy as np
 
 from twin.report.clock import Clock
-from twin.report.colour import HIGH, INK, LOW, VOLTAGE_PALETTE, palette_rgb
+from twin.report.colour import HIGH, INK, LOW, VOLTAGE_PALETTE, palette_rgb, voltage_index
 from twin.report.daily import by_day, day_middles_s, is_long
 from twin.report.model import HELD_PU, Array, BusSample, FeederMap, IntArray, VoltageBand
 from twin.report.png import png_uri
@@ -37,9 +37,11 @@ def voltage_range(series: list[Array], band: VoltageBand) -> tuple[float, float]
     return min(low, 1.0) - 0.16 * reach, max(high, 1.0) + 0.16 * reach
 
 
-def _limits(frame: Frame, band: VoltageBand) -> None:
-    frame.level(band.vm_max_pu, f"upper limit {band.vm_max_pu:.2f} pu", stroke=HIGH)
-    frame.level(band.vm_min_pu, f"lower limit {band.vm_min_pu:.2f} pu", stroke=LOW)
+def _limits(frame: Frame, band: VoltageBand, marks: tuple[float, float] | None = None) -> None:
+    """Draw both limits; ``marks`` is where the highest and the lowest value are labelled."""
+    high, low = ("start", "start") if marks is None else map(frame.side_away_from, marks)
+    frame.level(band.vm_max_pu, f"upper limit {band.vm_max_pu:.2f} pu", stroke=HIGH, anchor=high)
+    frame.level(band.vm_min_pu, f"lower limit {band.vm_min_pu:.2f} pu", stroke=LOW, anchor=low)
 
 
 def band_figure(
@@ -76,8 +78,8 @@ def band_figure(
     frame.y_axis("Voltage [pu]")
     frame.time_axis(clock.ticks(0, n))
     _draw_bands(frame, feeder, clock)
-    _limits(frame, band)
     middle = (np.arange(n) + 0.5) * clock.dt_s
+    _limits(frame, band, (float(middle[high.argmax()]), float(middle[low.argmin()])))
     _mark(frame, (middle[low.argmin()], low.min()), f"{low.min():.3f}", below=True)
     _mark(frame, (middle[high.argmax()], high.max()), f"{high.max():.3f}", below=False)
     return drawing.markup()
@@ -245,10 +247,8 @@ def _columns(sample: BusSample) -> IntArray:
 
 
 def _picture_uri(vm_pu: Array, band: VoltageBand, scale: tuple[float, float]) -> str:
-    top = len(VOLTAGE_PALETTE) - 1
-    share = np.clip((vm_pu - scale[0]) / (scale[1] - scale[0]), 0.0, 1.0)
     outside = (vm_pu > band.vm_max_pu) | (vm_pu < band.vm_min_pu)
-    index = np.where(outside, top + 1, np.rint(share * top)).astype(np.uint8)
+    index = np.where(outside, len(VOLTAGE_PALETTE), voltage_index(vm_pu, scale)).astype(np.uint8)
     black = np.zeros((1, 3), dtype=np.uint8)
     return png_uri(index, np.concatenate([palette_rgb(), black]))
 

@@ -107,6 +107,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[int, ...] = ()
     """Columns set flush right."""
+    calm: bool = False
+    """Nothing in it comes near a limit: left out on paper."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +140,7 @@ class Card:
     question: str
     strategy: str
     verdict: str
-    """pass, fail, indicative or not assessed."""
+    """pass, fail, indicative or not assessed, with where an indicative one leans to: see ``verdict_words``."""
     reason: str
 
 
@@ -152,9 +154,9 @@ class ComparisonRow:
     values: tuple[str, ...]
     """One text per strategy, without the unit."""
     differences: tuple[str, ...]
-    """Signed difference to the first strategy; empty for the first and where there is no number."""
+    """Signed difference to the first whole strategy; empty for itself, incomplete ones and where there is no number."""
     best: tuple[bool, ...]
-    """Whether the strategy is (among) the best; all false where no direction is better or all are equal."""
+    """Whether the strategy is (among) the best whole ones; all false where no direction is better or all are equal."""
     where: tuple[str, ...]
     """Place and time of each value; may be empty."""
 
@@ -175,6 +177,8 @@ class Comparison:
     groups: tuple[ComparisonGroup, ...]
     left_out: tuple[str, ...] = ()
     """KPIs that no strategy has a value for, with the reason."""
+    base: str = ""
+    """The strategy that differences refer to; empty if none ran to its end."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

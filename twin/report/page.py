@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import zlib
 from dataclasses import replace
 from functools import cache
@@ -39,9 +40,14 @@ _VERDICTS = {
     "pass": ("v-pass", "\u2713"),
     "fail": ("v-fail", "\u2715"),
     "indicative": ("v-indicative", "\u2248"),
+    "indicative, likely kept": ("v-kept", "\u2248\u2713"),
+    "indicative, likely exceeded": ("v-exceeded", "\u2248\u2715"),
     "not assessed": ("v-none", "\u2013"),
 }
+_LONG_WORD = re.compile(r"\S{21,}")
+_BREAKABLE = re.compile(r"([:/_]+)(?=\w)")
 _LEVELS = 255
+_FIGURES = ("maps", "bands", "profiles", "heat", "flow", "duration", "day")
 
 
 @cache
@@ -113,7 +119,7 @@ def _map_entry(index: int, strategy: StrategyData, low: float, step: float) -> d
     }
 
 
-def _map_data(data: ReportData) -> tuple[str, int, int]:
+def _map_data(data: ReportData, scale: tuple[float, float]) -> tuple[str, int, int]:
     """Return the slider's data as JSON, its number of steps and their spacing; an empty text without series."""
     maps = _sampled(data)
     if not maps:
@@ -128,6 +134,7 @@ def _map_data(data: ReportData) -> tuple[str, int, int]:
         "v_step": step,
         "vm_min": data.band.vm_min_pu,
         "vm_max": data.band.vm_max_pu,
+        "scale": scale,
         "palette": VOLTAGE_PALETTE,
         "line_styles": LINE_STYLES,
         "times": [data.clock.label(int(k)) for k in longest.steps],
@@ -144,20 +151,29 @@ def _trusted(markup: str) -> "Markup":
     return Markup(markup)  # noqa: S704 - made here, see above
 
 
+def _soft(text: str) -> "Markup":
+    """Return text whose long names may break after ``: / _``, so that they do not break anywhere."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - comes with jinja2
+
+    marked = _LONG_WORD.sub(lambda word: _BREAKABLE.sub(r"\1<wbr>", word[0]), str(escape(text)))
+    return Markup(marked)  # noqa: S704 - escaped before
+
+
 def page(data: ReportData) -> str:
     """Return the report as one HTML document without any outside request."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - 0.1 s that only a report needs
 
     css, js = _asset("report.css"), _asset("report.js")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["soft"] = _soft
     panels, day_words = build_panels(data)
-    map_json, map_steps, map_every = _map_data(data)
+    map_json, map_steps, map_every = _map_data(data, panels.scale)
     safe = {
         kind: [
             {**{key: getattr(panel, key) for key in panel.__slots__}, "svg": _trusted(panel.svg)}
             for panel in group
         ]
-        for kind, group in ((kind, getattr(panels, kind)) for kind in panels.__slots__)
+        for kind, group in ((kind, getattr(panels, kind)) for kind in _FIGURES)
     }
     text = environment.from_string(_asset("report.html.j2")).render(
         d=data,
@@ -169,7 +185,7 @@ def page(data: ReportData) -> str:
         day_words=day_words,
         band_note=_band_note(data),
         long=any(is_long(strategy.n_steps, data.clock) for strategy in data.strategies),
-        key_svg=_trusted(map_legend(data.band)),
+        key_svg=_trusted(map_legend(panels.scale)),
         map_json=_trusted(map_json),
         map_steps=map_steps,
         map_every=map_every,

@@ -6,19 +6,18 @@ from functools import partial
 
 import numpy as np
 
+from twin.report.colour import voltage_scale
 from twin.report.figures_flow import day_figure, duration_figure, flow_figure, padded
 from twin.report.figures_map import map_figure
 from twin.report.figures_voltage import band_figure, heat_map, profile_figure, voltage_range
 from twin.report.model import ReportData, StrategyData
-from twin.report.table import number_text
+from twin.report.numbers import quantity_text
 from twin.units import energy_kwh, hours
 
 __all__ = ["Panel", "Panels", "build_panels", "day_of_interest"]
 
 _DAY_KEYS = ("p_load_kw", "p_pv_kw", "p_battery_kw", "p_other_kw", "p_import_kw")
 _NEAR_LIMIT_SHARE = 0.5
-_LEAST_SCALE_PU = 0.002
-"""Least span of colours; less is noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,8 @@ class Panels:
     flow: tuple[Panel, ...]
     duration: tuple[Panel, ...]
     day: tuple[Panel, ...]
+    scale: tuple[float, float]
+    """Voltages at the ends of the colours of map and bus-by-time pictures [pu]."""
 
 
 def day_of_interest(data: ReportData) -> tuple[int, int, str]:
@@ -67,14 +68,29 @@ def day_of_interest(data: ReportData) -> tuple[int, int, str]:
     if best <= _NEAR_LIMIT_SHARE:
         top = max(stored, key=lambda strategy: float(np.abs(strategy.flow_kw).max()))
         step = int(np.abs(top.flow_kw).argmax())
-        words = f"the day of the largest transformer flow ({top.flow_kw[step]:.1f} kW, {top.label})".replace(
-            "-", "\u2212"
-        )
+        words = f"the day of the largest transformer flow ({quantity_text(float(top.flow_kw[step]), 'kW')}, {top.label})"
     first, stop = data.clock.day_of(step)
     return first, stop, words
 
 
-def _voltage(data: ReportData, stored: list[StrategyData]) -> tuple[tuple[Panel, ...], ...]:
+def _scale(data: ReportData, stored: list[StrategyData]) -> tuple[float, float]:
+    """Return the colours' ends over all strategies and steps, buses held by the upstream grid left out."""
+    band = data.band
+    ends = [edge for s in stored for edge in _extremes(s)]
+    low, high = (min(ends), max(ends)) if ends else (band.vm_min_pu, band.vm_max_pu)
+    return voltage_scale(low, high, vm_min_pu=band.vm_min_pu, vm_max_pu=band.vm_max_pu)
+
+
+def _extremes(strategy: StrategyData) -> tuple[float, float]:
+    worst = strategy.worst
+    if worst is None:
+        return float(strategy.feeder["vm_min_pu"].min()), float(strategy.feeder["vm_max_pu"].max())
+    return float(worst.vm_min_pu[worst.free].min()), float(worst.vm_max_pu[worst.free].max())
+
+
+def _voltage(
+    data: ReportData, stored: list[StrategyData], scale: tuple[float, float]
+) -> tuple[tuple[Panel, ...], ...]:
     series = [strategy.feeder[key] for strategy in stored for key in ("vm_min_pu", "vm_max_pu")]
     y_range = voltage_range(series, data.band) if series else (0.9, 1.1)
     bands = tuple(
@@ -88,12 +104,6 @@ def _voltage(data: ReportData, stored: list[StrategyData]) -> tuple[tuple[Panel,
         )
         for i, s in enumerate(stored)
     )
-    inside = [np.clip(values, data.band.vm_min_pu, data.band.vm_max_pu) for values in series]
-    scale = (
-        (min(float(v.min()) for v in inside), max(float(v.max()) for v in inside)) if inside else (0.9, 1.1)
-    )
-    if scale[1] - scale[0] < _LEAST_SCALE_PU:
-        scale = (scale[0] - _LEAST_SCALE_PU / 2, scale[1] + _LEAST_SCALE_PU / 2)
     kinds = (("profile", profile_figure), ("heat", partial(heat_map, scale=scale)))
     return bands, *(_sampled(data, stored, kind, draw) for kind, draw in kinds)
 
@@ -115,13 +125,15 @@ def _sampled(
     )
 
 
-def _maps(data: ReportData) -> tuple[Panel, ...]:
+def _maps(data: ReportData, scale: tuple[float, float]) -> tuple[Panel, ...]:
     return tuple(
         Panel(
             id=f"map-{i}",
             strategy=s.key,
             heading=s.label,
-            svg=map_figure(f"map-{i}", s.worst, feeder=data.feeder, band=data.band, label=s.label),
+            svg=map_figure(
+                f"map-{i}", s.worst, feeder=data.feeder, band=data.band, scale=scale, label=s.label
+            ),
             caption=(
                 f"{s.worst.vm_min_pu[s.worst.free].min():.3f} to {s.worst.vm_max_pu[s.worst.free].max():.3f} pu, "
                 f"lines up to {s.worst.line_loading_percent.max(initial=0.0):.0f} %"
@@ -132,12 +144,18 @@ def _maps(data: ReportData) -> tuple[Panel, ...]:
     )
 
 
+def _reverse_words(reverse_h: float, back_kwh: float, place: str) -> str:
+    if not reverse_h:
+        return f"No reverse flow through {place}."
+    return f"Reverse through {place} for {quantity_text(reverse_h, 'h')}, {quantity_text(back_kwh, 'kWh')}."
+
+
 def _flow(data: ReportData, stored: list[StrategyData]) -> tuple[Panel, ...]:
     limits = []
     if data.peak_import_kw is not None:
-        limits.append((data.peak_import_kw, f"import limit {data.peak_import_kw:g} kW"))
+        limits.append((data.peak_import_kw, f"import limit {quantity_text(data.peak_import_kw, 'kW')}"))
     if data.peak_export_kw is not None:
-        limits.append((-data.peak_export_kw, f"export limit {data.peak_export_kw:g} kW"))
+        limits.append((-data.peak_export_kw, f"export limit {quantity_text(data.peak_export_kw, 'kW')}"))
     y_range = padded([s.flow_kw for s in stored], *(level for level, _ in limits)) if stored else (0.0, 1.0)
     panels = []
     for i, s in enumerate(stored):
@@ -151,7 +169,9 @@ def _flow(data: ReportData, stored: list[StrategyData]) -> tuple[Panel, ...]:
                 svg=flow_figure(
                     f"flow-{i}", s.flow_kw, clock=data.clock, y_range=y_range, label=s.label, limits=limits
                 ),
-                caption=f"Reverse for {hours(int(reverse.sum()) * data.clock.dt_s):g} h, {number_text(back_kwh, 0)} kWh.",
+                caption=_reverse_words(
+                    hours(int(reverse.sum()) * data.clock.dt_s), back_kwh, data.flow_label
+                ),
             )
         )
     return tuple(panels)
@@ -213,7 +233,8 @@ def _days(data: ReportData, stored: list[StrategyData], first: int, stop: int) -
 def build_panels(data: ReportData) -> tuple[Panels, str]:
     """Return every figure of the report and the sentence above the day in detail."""
     stored = [strategy for strategy in data.strategies if strategy.n_steps]
-    bands, profiles, heat = _voltage(data, stored)
+    scale = _scale(data, stored)
+    bands, profiles, heat = _voltage(data, stored, scale)
     day: tuple[Panel, ...] = ()
     words = "No steps are stored."
     if stored:
@@ -224,12 +245,13 @@ def build_panels(data: ReportData) -> tuple[Panels, str]:
             "line is what the feeder imports (below zero: exports), losses included."
         )
     panels = Panels(
-        maps=_maps(data),
+        maps=_maps(data, scale),
         bands=bands,
         profiles=profiles,
         heat=heat,
         flow=_flow(data, stored),
         duration=_duration(data, stored),
         day=day,
+        scale=scale,
     )
     return panels, words

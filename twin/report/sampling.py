@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.errors import RunFolderError
 from twin.kpis import KpiAccumulator, KpiContext, KpiValue
 from twin.report.model import Array, BusSample, IntArray, Worst
-from twin.results import Detail, StrategyReader
+from twin.results import Detail, RunReader, RunStatus, StrategyReader, layout
 from twin.signals import Axis
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "element_rows",
     "feeder_series",
     "free_bands",
+    "open_strategy",
     "read_sample",
     "read_values",
     "watched",
@@ -66,14 +68,32 @@ def common_steps(n_steps: int, n_values: int, extremes: Sequence[int]) -> tuple[
     """Return the steps that the slider shows, increasing, and their regular spacing.
 
     Args:
-        n_steps: steps of the longest strategy.
+        n_steps: steps of the longest strategy; no step is shown where it is 0.
         n_values: values of one step over all strategies.
         extremes: steps that must be among them.
     """
     room = max(_VALUE_BUDGET // max(n_values, 1), _LEAST_STEPS)
-    every = -(-n_steps // room)
+    every = max(-(-n_steps // room), 1)
     steps = set(range(0, n_steps, every)) | {step for step in extremes if 0 <= step < n_steps}
     return np.array(sorted(steps), dtype=np.int64), every
+
+
+def open_strategy(run: RunReader, name: str) -> StrategyReader | None:
+    """Return what is stored of a strategy; None where it never came to its first step.
+
+    Raises:
+        RunFolderError: the files of a finished strategy are missing, or files are damaged.
+    """
+    status = run.manifest.strategies[name].status
+    if status is RunStatus.WAITING:
+        return None
+    try:
+        return run.strategy(name)
+    except RunFolderError:
+        # a finished strategy must be readable; one that never came to its first step has no folder
+        if status is RunStatus.FINISHED or (run.folder / name / layout.AXES).exists():
+            raise
+        return None
 
 
 def _rows(reader: StrategyReader, key: str, steps: IntArray, n_entities: int) -> Array:

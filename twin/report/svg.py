@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +199,10 @@ class Frame:
         along = np.concatenate([self.y(edges[0]), self.y(edges[1])[::-1]])
         faded = f' fill-opacity="{opacity:g}"' if opacity < 1 else ""
         self.drawing.add(f'<path d="{path(across, along)}z" fill="{fill}"{faded}/>')
+
+    def side_away_from(self, x: float) -> Literal["start", "end"]:
+        """Return the side where the words of a level do not meet those of a mark at ``x``."""
+        return "end" if float(self.x(x)) < self.left + self.width / 2 else "start"
 
     def level(self, value: float, words: str, *, stroke: str, anchor: str = "start") -> None:
         """Draw a dashed horizontal line with words at its ``start`` or ``end``, if it lies in the plot."""

@@ -1,18 +1,16 @@
 """The comparison of strategies as text: one source for the terminal and the report."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from twin.kpis.base import Kpi, KpiValue
 from twin.report.model import Comparison, ComparisonGroup, ComparisonRow
+from twin.report.numbers import decimals_for, number_text, scaled_unit
 
 __all__ = [
     "NO_VALUE",
     "QUESTION_TITLES",
     "comparison_rows",
     "comparison_table",
-    "decimals_for",
-    "number_text",
 ]
 
 QUESTION_TITLES: Mapping[str, str] = {
@@ -28,37 +26,6 @@ QUESTION_TITLES: Mapping[str, str] = {
 
 NO_VALUE = "\u2013"
 """Shown where a KPI does not apply."""
-
-_DIGITS = {"pu": 4, "1": 3, "EUR": 2}
-"""Decimals of units whose size says nothing about their resolution."""
-_MOST_DECIMALS = 2
-_SIGNIFICANT = 4
-_TINY = 1e-3
-
-
-def decimals_for(values: Sequence[float], unit: str) -> int:
-    """Return the decimals shared by a row: four digits of the largest value but at most two decimals; fixed for pu, shares and money."""
-    if all(float(value).is_integer() for value in values) and unit not in {"pu", "EUR"}:
-        return 0
-    if unit in _DIGITS:
-        return _DIGITS[unit]
-    largest = max((abs(value) for value in values), default=0.0)
-    if largest == 0.0:
-        return 0
-    return min(max(_SIGNIFICANT - 1 - math.floor(math.log10(largest)), 0), _MOST_DECIMALS)
-
-
-def number_text(value: float, decimals: int, sign: str = "-") -> str:
-    """Return a number with a real minus and thin spaces between thousands; tiny ones in powers of ten.
-
-    ``sign`` is that of a format specification: ``+`` also marks positive numbers.
-    """
-    if value != 0.0 and abs(value) < _TINY and decimals and round(value, decimals) == 0.0:
-        text = f"{value:{sign}.0e}"
-    else:
-        rounded = round(value, decimals)
-        text = f"{rounded + 0.0:{sign},.{decimals}f}".replace(",", "\u202f")
-    return text.replace("-", "\u2212")
 
 
 def _difference(value: float | None, base: float | None, decimals: int) -> str:
@@ -90,54 +57,77 @@ def _place(value: KpiValue | None, times: Mapping[int, str]) -> str:
 
 
 def comparison_rows(
-    catalogue: Sequence[Kpi], values: Sequence[Mapping[str, KpiValue]], times: Mapping[int, str] | None = None
+    catalogue: Sequence[Kpi],
+    values: Sequence[Mapping[str, KpiValue]],
+    times: Mapping[int, str] | None = None,
+    *,
+    whole: Sequence[bool] | None = None,
 ) -> tuple[ComparisonRow, ...]:
     """Return one row per KPI that at least one strategy has a value for, in the order of the catalogue.
 
     Args:
         catalogue: what the KPIs are.
-        values: by KPI name, one mapping per strategy; the first strategy is what the others are compared with.
+        values: by KPI name, one mapping per strategy.
         times: words for steps, used in ``where``.
+        whole: whether each strategy ran to its end; None for all. The others have no difference and are never best;
+            differences are to the first whole strategy.
     """
-    words = times or {}
+    ran = [True] * len(values) if whole is None else list(whole)
     rows: list[ComparisonRow] = []
     for kpi in catalogue:
         cells = [strategy.get(kpi.name) for strategy in values]
-        numbers = [None if cell is None else cell.value for cell in cells]
-        if all(number is None for number in numbers):
-            continue
-        known = [number for number in numbers if number is not None]
-        decimals = decimals_for(known, kpi.unit)
-        rows.append(
-            ComparisonRow(
-                name=kpi.name,
-                label=kpi.label,
-                unit=kpi.unit,
-                values=tuple(
-                    NO_VALUE if number is None else number_text(number, decimals) for number in numbers
-                ),
-                differences=("", *(_difference(number, numbers[0], decimals) for number in numbers[1:])),
-                best=_best(numbers, "neutral" if kpi.question == "quality" else kpi.better, decimals),
-                where=tuple(_place(cell, words) for cell in cells),
-            )
-        )
+        if any(cell is not None and cell.value is not None for cell in cells):
+            rows.append(_row(kpi, cells, {} if times is None else times, ran))
     return tuple(rows)
+
+
+def _row(
+    kpi: Kpi, cells: Sequence[KpiValue | None], times: Mapping[int, str], whole: Sequence[bool]
+) -> ComparisonRow:
+    raw = [None if cell is None else cell.value for cell in cells]
+    unit, per = scaled_unit([number for number in raw if number is not None], kpi.unit)
+    numbers = [None if number is None else number / per for number in raw]
+    decimals = decimals_for([number for number in numbers if number is not None], unit)
+    compared = [number if ran else None for number, ran in zip(numbers, whole, strict=True)]
+    base = whole.index(True) if any(whole) else 0
+    return ComparisonRow(
+        name=kpi.name,
+        label=kpi.label,
+        unit=unit,
+        values=tuple(NO_VALUE if number is None else number_text(number, decimals) for number in numbers),
+        differences=tuple(
+            "" if place == base else _difference(number, compared[base], decimals)
+            for place, number in enumerate(compared)
+        ),
+        best=_best(compared, "neutral" if kpi.question == "quality" else kpi.better, decimals),
+        where=tuple(_place(cell, times) for cell in cells),
+    )
 
 
 def comparison_table(
     catalogue: Sequence[Kpi],
     strategies: Mapping[str, Mapping[str, KpiValue]],
     times: Mapping[int, str] | None = None,
+    *,
+    incomplete: Collection[str] = (),
 ) -> Comparison:
-    """Return the rows grouped by question, for the strategies by label in their order."""
+    """Return the rows grouped by question, for the strategies by label in their order.
+
+    ``incomplete`` are the labels of strategies that did not run to their end: see :func:`comparison_rows`.
+    """
     values = list(strategies.values())
+    whole = [label not in incomplete for label in strategies]
     groups: list[ComparisonGroup] = []
     for question in dict.fromkeys(kpi.question for kpi in catalogue):
-        rows = comparison_rows([kpi for kpi in catalogue if kpi.question == question], values, times)
+        asked = [kpi for kpi in catalogue if kpi.question == question]
+        rows = comparison_rows(asked, values, times, whole=whole)
         if rows:
             groups.append(ComparisonGroup(title=QUESTION_TITLES.get(question, question), rows=rows))
     return Comparison(
-        strategies=tuple(strategies), groups=tuple(groups), left_out=_left_out(catalogue, values)
+        strategies=tuple(strategies),
+        groups=tuple(groups),
+        left_out=_left_out(catalogue, values),
+        base=next((label for label in strategies if label not in incomplete), ""),
     )
 
 

@@ -3,7 +3,7 @@
 All functions see the finished parts and the tail, and only what the run stores (``Detail``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from twin.signals import signal
 
 __all__ = [
     "mean_over_steps",
+    "quantiles_over_all",
     "quantiles_over_entities",
     "quantiles_over_steps",
     "series_of_entity",
@@ -77,6 +78,31 @@ def quantiles_over_steps(strategy: StrategyReader, key: str, q: Sequence[float])
     return _quantiles(strategy, key, q, by=ENTITY)
 
 
+def quantiles_over_all(
+    strategy: StrategyReader, key: str, q: Sequence[float], *, names: Collection[str]
+) -> Float64Array:
+    """Return quantiles over all steps of the entities in ``names`` together, shape (len(q),), linear between neighbours.
+
+    Raises:
+        RunFolderError: the run does not store the signal or one of the entities.
+        ValueError: a quantile outside 0..1, or no names.
+    """
+    shares = _shares(q)
+    if not names:
+        raise ValueError("names must hold at least one entity")
+    with _rows(strategy, key) as rows:
+        axis = signal(key).axis
+        missing = sorted(set(names) - set(strategy.names(axis)))
+        if missing:
+            raise RunFolderError(
+                f"{strategy.folder}: no {axis.value} {missing[0]!r} is stored; check the name"
+            )
+        wanted = [place for place, name in enumerate(strategy.all_names(axis)) if name in set(names)]
+        chosen = rows.filter(f"{ENTITY} IN ({', '.join(map(str, wanted))})")
+        (outcome,) = chosen.aggregate(f"quantile_cont(value, [{shares}])").fetchall()
+    return np.asarray(outcome[0], dtype=np.float64)
+
+
 def series_of_entity(strategy: StrategyReader, key: str, name: str) -> FloatArray:
     """Return a signal of one entity over the whole run, shape (T,).
 
@@ -93,10 +119,13 @@ def series_of_entity(strategy: StrategyReader, key: str, name: str) -> FloatArra
 
 
 def _quantiles(strategy: StrategyReader, key: str, q: Sequence[float], *, by: str) -> Float64Array:
+    return _grouped(strategy, key, f"quantile_cont(value, [{_shares(q)}])", by=by).reshape(-1, len(q))
+
+
+def _shares(q: Sequence[float]) -> str:
     if not q or not all(0.0 <= share <= 1.0 for share in q):
         raise ValueError(f"quantiles must lie between 0 and 1, got {list(q)}")
-    shares = ", ".join(repr(float(share)) for share in q)
-    return _grouped(strategy, key, f"quantile_cont(value, [{shares}])", by=by).reshape(-1, len(q))
+    return ", ".join(repr(float(share)) for share in q)
 
 
 def _grouped(

@@ -38,12 +38,11 @@
   };
 
   const colourOf = (level) => {
-    const vm = data.v_low + level * data.v_step;
-    const reach = vm >= 1 ? data.vm_max - 1 : 1 - data.vm_min;
-    const share = Math.max(-1, Math.min(1, (vm - 1) / reach));
-    return data.palette[Math.round((share + 1) / 2 * (data.palette.length - 1))];
+    const share = (data.v_low + level * data.v_step - data.scale[0]) / (data.scale[1] - data.scale[0]);
+    return data.palette[Math.round(Math.max(0, Math.min(1, share)) * (data.palette.length - 1))];
   };
-  const figure = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
+  const figure = (value, digits) => value.toFixed(digits).replace("-", "\u2212").replace(/\B(?=(\d{3})+(?!\d)(?<!\.\d*))/g, "\u202f");
+  const power = (kw) => Math.abs(kw) >= 10000 ? `${figure(kw / 1000, 2)} MW` : `${figure(kw, 1)} kW`;
 
   const slider = document.getElementById("map-step");
   const output = document.getElementById("map-time");
@@ -59,7 +58,7 @@
     map.buses.forEach((bus, i) => {
       const level = map.v.at(i, k);
       const vm = data.v_low + level * data.v_step;
-      bus.setAttribute("fill", colourOf(level));
+      if (!bus.classList.contains("held")) { bus.setAttribute("fill", colourOf(level)); }
       bus.classList.toggle("out", vm > data.vm_max || vm < data.vm_min);
     });
     map.lines.forEach((line, i) => {
@@ -69,7 +68,7 @@
       line.setAttribute("stroke-width", width);
       line.setAttribute("stroke-dasharray", dash);
     });
-    map.words.textContent = `${figure(map.low[k], 3)} to ${figure(map.high[k], 3)} pu, transformer ${figure(map.flow[k], 1)} kW`;
+    map.words.textContent = `${figure(map.low[k], 3)} to ${figure(map.high[k], 3)} pu, transformer ${power(map.flow[k])}`;
   };
   const restore = (map) => {
     map.buses.forEach((bus, i) => {
