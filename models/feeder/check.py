@@ -22,6 +22,7 @@ __all__ = [
 EngineChoice = Literal["auto", "impedance", "pgm", "pandapower"]
 LIMIT_DV_PU = 1e-6
 LIMIT_DLOADING_PERCENT = 1e-4
+_LOWEST_USEFUL_PU = 0.7
 _HALVINGS = 8
 _PLACEHOLDER_SHARE = 0.3
 _PLACEHOLDER_KW = 10.0
@@ -151,16 +152,24 @@ def _placeholder_kw(feeder: Feeder) -> FloatArray:
 
 
 def _solvable(reference: Engine, p_kw: FloatArray, q_kvar: FloatArray) -> tuple[FloatArray, FloatArray, Flow]:
-    """Return the powers, halved until the reference converges, and its flow."""
+    """Return the powers, halved until the reference converges above collapse, and its flow.
+
+    Near collapse there are two solutions, and engines may rightly find different ones.
+    """
     failure: PowerFlowError | None = None
     for halving in range(_HALVINGS):
         scale = 0.5**halving
         try:
-            return scale * p_kw, scale * q_kvar, reference.solve(scale * p_kw, scale * q_kvar)
+            flow = reference.solve(scale * p_kw, scale * q_kvar)
         except PowerFlowError as error:
             failure = error
+            continue
+        if flow.vm_pu.min(initial=1.0) > _LOWEST_USEFUL_PU:
+            return scale * p_kw, scale * q_kvar, flow
+        failure = PowerFlowError(f"voltages fall to {flow.vm_pu.min():.2f} pu")
     raise FeederError(
-        f"pandapower solves none of the load cases that check the engine ({failure})"
+        f"the network cannot carry its own loads of {p_kw.sum():.4g} kW, not even a small part of them ({failure}); check "
+        "that its powers are in MW and its lines and transformers are right"
     ) from failure
 
 

@@ -230,3 +230,15 @@ def test_a_faulty_source_is_one_mistake_at_its_own_line(plant_of, tmp_path):
     text = mistakes_of(plant_of, devices, extra=SHAPES)
     assert text.count("shapes.csv") == 1
     assert "plant.yaml:6: sources.s: " in text
+
+
+def test_a_name_that_several_buses_have_is_refused(tmp_path):
+    net = network_with_generators()
+    twin_bus = pandapower.create_bus(net, vn_kv=0.4, name="end")
+    pandapower.create_line(net, 1, twin_bus, length_km=0.1, std_type="NAYY 4x150 SE", name="cable 2")
+    pandapower.to_json(net, str(tmp_path / "net.json"))
+    path = tmp_path / "plant.yaml"
+    head = HEAD.replace('"pandapower:create_cigre_network_lv"', "net.json")
+    path.write_text(f"{head}\ndevices:\n  - {{kind: load, bus: end, name: a, profile: constant, p_kw: 1}}\n")
+    with pytest.raises(ScenarioError, match="several elements called 'end'"):
+        build_plant(load_scenario(path), load_feeder("net.json", tmp_path))

@@ -121,3 +121,13 @@ def test_overload_of_the_network_is_halved_until_the_reference_solves_it():
     pandapower.create_load(net, end, p_mw=1.0)
     _, check = make_engine(compile_feeder(net, source="test"))
     assert check.max_dv_pu <= 1e-6
+
+
+def test_a_network_in_the_wrong_unit_is_named_as_such():
+    net = pandapower.create_empty_network()
+    head, end = (pandapower.create_bus(net, vn_kv=0.4, name=name) for name in ("head", "end"))
+    pandapower.create_ext_grid(net, head)
+    pandapower.create_line(net, head, end, length_km=0.2, std_type="NAYY 4x150 SE", name="cable")
+    pandapower.create_load(net, end, p_mw=50000.0, name="fifty kilowatts, or so its author thought")
+    with pytest.raises(FeederError, match=r"cannot carry its own loads of 5e\+07 kW.*in MW"):
+        make_engine(compile_feeder(net, source="wrong"))

@@ -1,6 +1,6 @@
 """Homes: the connection points (POD) of a plant, filled in the order of the scenario."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -53,6 +53,7 @@ class Homes:
         """Return the position of a home; InputError with close names if there is none."""
         if name not in self._by_name:
             raise unknown("home", name, self.names)
+        _refuse_ambiguous("home", name, self._by_name)
         return self._by_name[name]
 
     def bus_named(self, name: str) -> int:
@@ -61,6 +62,7 @@ class Homes:
             self._bus_by_name = {bus: position for position, bus in enumerate(self.feeder.bus_name)}
         if name not in self._bus_by_name:
             raise unknown("bus", name, self.feeder.bus_name)
+        _refuse_ambiguous("bus", name, self._bus_by_name)
         return self._bus_by_name[name]
 
     def draw(self, share: float, order: IntArray) -> IntArray:
@@ -73,3 +75,12 @@ class Homes:
             raise InputError("`share` draws from the homes of the loads, and there are none")
         drawn: IntArray = np.sort(order[: round(share * len(order))])
         return drawn
+
+
+def _refuse_ambiguous(what: str, name: str, known: Mapping[str, int]) -> None:
+    """Refuse a name that several elements of the network had; the later ones were given numbers."""
+    if f"{name} #2" in known:
+        raise InputError(
+            f"the network has several elements called {name!r}; rename them there, as {what} {name!r} would be the first of "
+            f"them and {name + ' #2'!r} the second"
+        )
