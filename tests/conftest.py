@@ -1,17 +1,24 @@
 """Fixtures shared by test folders."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from twin.kpis import KpiAccumulator, KpiContext, KpiLimits
 from twin.results import Detail, Manifest, RunStatus, StrategyWriter, write_manifest, write_rows
 from twin.results.tables import write_columns
 from twin.signals import Axis
+
+# A busy machine is not a failure; on CI the same examples are tried each time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
 
 START_UTC_S = int(datetime(2016, 6, 12, 22, 0, tzinfo=UTC).timestamp())
 """13 June 2016, 00:00 in Rome."""

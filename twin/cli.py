@@ -112,7 +112,7 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
     def work() -> int:
         from twin import console
         from twin.prepare import prepare
-        from twin.runner_files import left_out
+        from twin.runner_files import implausible, left_out
         from twin.scenario import load_scenario
 
         prepared = prepare(load_scenario(scenario))
@@ -122,7 +122,7 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
             f"{len(plant.battery_name)} batteries, {plant.n_steps} steps of {plant.dt_s} s, engine "
             f"{prepared.engine.name}, strategies {', '.join(prepared.strategies)}."
         )
-        for note in (*feeder.notes, *left_out(prepared)):
+        for note in (*feeder.notes, *left_out(prepared), *implausible(prepared)):
             console.say(f"note: {note}")
         return 0
 

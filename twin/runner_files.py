@@ -12,7 +12,11 @@ from models.feeder.base import Feeder
 from twin.prepare import Prepared, signal_names
 from twin.signals import Axis
 
-__all__ = ["feeder_json", "left_out", "notes_of", "selected_positions"]
+__all__ = ["feeder_json", "implausible", "left_out", "notes_of", "selected_positions"]
+
+_LOW_VOLTAGE_KV = 1.0
+_LARGE_LOAD_KW = 400.0
+"""More than a low-voltage connection usually carries: 630 A at 400 V are 436 kVA."""
 
 
 def selected_positions(prepared: Prepared) -> dict[Axis, NDArray[np.int64]]:
@@ -108,10 +112,34 @@ def left_out(prepared: Prepared) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def implausible(prepared: Prepared) -> tuple[str, ...]:
+    """Return sentences on loads that look like a mistaken unit or sign."""
+    plant, feeder = prepared.plant, prepared.feeder
+    if not len(plant.load_name):
+        return ()
+    highest_kw, lowest_kw = plant.load_p_kw.max(axis=0), plant.load_p_kw.min(axis=0)
+    low_voltage = feeder.bus_vn_kv[plant.load_bus] <= _LOW_VOLTAGE_KV
+    sentences: list[str] = []
+    for what, suspect in (
+        (
+            f"loads at low voltage take more than {_LARGE_LOAD_KW:g} kW at their peak; check the unit of their source",
+            low_voltage & (highest_kw > _LARGE_LOAD_KW),
+        ),
+        ("loads feed in at times; check the sign of their source", lowest_kw < 0.0),
+    ):
+        if suspect.any():
+            first = int(np.flatnonzero(suspect)[0])
+            sentences.append(
+                f"{int(suspect.sum())} {what} (first: {plant.load_name[first]!r}, {lowest_kw[first]:.4g} to "
+                f"{highest_kw[first]:.4g} kW)."
+            )
+    return tuple(sentences)
+
+
 def notes_of(prepared: Prepared) -> tuple[str, ...]:
     """Return the assumptions that a reader of the results must know."""
     scenario, plant = prepared.loaded.scenario, prepared.plant
-    notes: list[str] = list(left_out(prepared))
+    notes: list[str] = [*left_out(prepared), *implausible(prepared)]
     kinds = dict(zip(prepared.feeder.devices.sgen_name, prepared.feeder.devices.sgen_kind, strict=True))
     others = sum(1 for name in plant.pv_name if kinds.get(name, "PV").upper() not in {"PV", ""})
     if others:

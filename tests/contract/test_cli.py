@@ -323,6 +323,25 @@ def test_check_says_what_of_the_network_is_left_out(small_scenario, twin):
     assert "of the network's 15 loads" in done.stderr
 
 
+def test_check_doubts_a_load_of_half_a_megawatt_and_one_that_feeds_in(small_scenario, twin, tmp_path):
+    rows = "".join(f"2026-06-20T{hour:02d}:00,500,-1\n" for hour in range(24))
+    (tmp_path / "odd.csv").write_text("time,watts,negative\n" + rows)
+    path = small_scenario(
+        ("sources:\n", "sources:\n  odd: {file: odd.csv, unit: kW, time_zone: Europe/Rome}\n"),
+        (
+            "devices:\n",
+            (
+                "devices:\n  - {kind: load, bus: Bus R11, name: house, profile: odd.watts}\n"
+                "  - {kind: load, bus: Bus R11, name: flipped, profile: odd.negative}\n"
+            ),
+        ),
+    )
+    done = twin("check", path)
+    assert done.returncode == 0, done.stderr
+    assert "check the unit of their source (first: 'house', 500 to 500 kW)" in done.stderr
+    assert "check the sign of their source (first: 'flipped', -1 to -1 kW)" in done.stderr
+
+
 def test_a_selection_that_fits_nothing_is_a_mistake(small_scenario, twin):
     done = twin(
         "check", small_scenario(extra="\noutput: {detail: selected, selected: ['Bus R1*', 'nonsense*']}\n")
