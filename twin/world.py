@@ -13,7 +13,7 @@ from models.errors import ModelError
 from models.feeder.base import Engine, Feeder
 from twin.clock import local_iso
 from twin.control.base import Controller, Forecast, Site
-from twin.errors import RunError, TwinError
+from twin.errors import RunError
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
@@ -110,7 +110,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
         async with mosaik.AsyncWorld(config, {"start_timeout": _START_S}, cache=False) as world:
             await _assemble(world, groups, state, run)
             await _play(world, sink, run)
-    except TwinError as error:
+    except RunError as error:
         raise type(error)(_at(run.plant, state, str(error))) from error
     except ModelError as error:
         raise RunError(_at(run.plant, state, str(error))) from error
