@@ -119,6 +119,7 @@ class TinyFeeder:
             battery_home=tuple(self.battery_home),
             battery_capacity_kwh=(10.0,) * len(self.battery_home),
             limits=KpiLimits(vm_min_pu=0.95, vm_max_pu=1.05, reverse_hours_percent=5.0, peak_import_kw=60.0),
+            held_buses=(0,),
         )
 
     def names(self) -> dict[Axis, tuple[str, ...]]:
@@ -161,7 +162,7 @@ class TinyFeeder:
         vm = 1.01 - drop
         loss = 0.0008 * float((line_kw[1:] ** 2).sum()) / 100
         total = float(home.sum()) + loss
-        low, p05, median, p95, high = np.quantile(vm, [0, 0.05, 0.5, 0.95, 1])
+        low, p05, median, p95, high = np.quantile(vm[1:], [0, 0.05, 0.5, 0.95, 1])
         one = np.ones(1)
         feeder = {
             "p_import_kw": total,

@@ -144,8 +144,8 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
     others = sum(1 for name in plant.pv_name if kinds.get(name, "PV").upper() not in {"PV", ""})
     if others:
         notes.append(
-            f"{others} of the {len(plant.pv_name)} generators are not PV (wind, hydro, biomass ... of the network); they are "
-            "played by their own profiles and counted as PV in the key figures."
+            f"{others} of the {len(plant.pv_name)} generators are not PV (wind, hydro, biomass ... of the network); they "
+            "follow the profile of their entry and count as PV in the key figures."
         )
     if prepared.feeder.profiles is not None:
         notes.append(

@@ -328,8 +328,11 @@ def test_only_the_key_figures_shown_are_defined(html):
     assert "Left out: Reverse flow, HV/MV" in html
 
 
-def test_without_bus_series_the_bands_include_held_buses_and_say_so(kpi_html):
-    assert "Buses held at a fixed voltage by the upstream grid are in the bands." in kpi_html
+def test_buses_held_by_the_upstream_grid_are_named_with_and_without_bus_series(html, kpi_html):
+    for page in (html, kpi_html):
+        assert (
+            "Held at a fixed voltage by the upstream grid and left out of the voltage figures: MV bus" in page
+        )
 
 
 def _summary(html):

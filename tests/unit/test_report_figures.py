@@ -38,6 +38,7 @@ def _feeder(*, has_geo=False, is_open=False):
         y=np.array([45.0, 45.1, 45.1]),
         vn_kv=np.array([20.0, 0.4, 0.4]),
         distance_km=np.array([0.0, 0.0, 0.5]),
+        bus_free=np.array([False, True, True]),
         line_name=("L1",),
         line_from=np.array([1]),
         line_to=np.array([2]),
@@ -56,6 +57,7 @@ def _worst(loading=50.0):
         vm_max_pu=np.array([1.0, 1.02, 1.03]),
         line_loading_percent=np.array([loading]),
         trafo_loading_percent=np.array([70.0]),
+        free=np.array([False, True, True]),
     )
 
 
@@ -249,13 +251,15 @@ def test_the_heat_map_tells_the_share_outside_and_paints_it_black():
     band = VoltageBand(vm_min_pu=0.95, vm_max_pu=1.05)
     markup = heat_map("h", _sample(), feeder=_feeder(), clock=CLOCK, band=band, label="x", scale=(0.95, 1.05))
     description = _parsed(markup).find(f"{SVG}desc").text
-    assert "4.2 % of the values are above the upper limit and 4.2 % below" in description
+    assert "6.2 % of the values are above the upper limit and 6.2 % below" in description
     data = base64.b64decode(re.search(r"data:image/png;base64,([^\"]+)", markup)[1])
-    assert struct.unpack(">II", data[16:24]) == (8, 1)
+    assert struct.unpack(">II", data[16:24]) == (8, 2), "the two buses that the feeder decides"
     at = data.index(b"IDAT")
     pixels = zlib.decompress(data[at + 4 : at + 4 + struct.unpack(">I", data[at - 4 : at])[0]])
     nominal, black = 28, len(VOLTAGE_PALETTE)
-    assert list(pixels[1:]) == [nominal, nominal, nominal, black, nominal, black, nominal, nominal]
+    rows = [list(pixels[start + 1 : start + 9]) for start in (0, 9)]
+    assert rows[1] == [nominal, nominal, nominal, black, nominal, black, nominal, nominal]
+    assert len(set(rows[0])) == 1
 
 
 def test_the_flow_figure_shades_each_reverse_period():

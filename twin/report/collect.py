@@ -20,12 +20,11 @@ from twin.report.describe import (
 )
 from twin.report.feeder_file import read_context, read_feeder, read_scenario
 from twin.report.incomplete import judged, left_out_sentence, steps_label, verdict_words
-from twin.report.model import HELD_PU, Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
+from twin.report.model import Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
 from twin.report.sampling import (
     common_steps,
     element_rows,
     feeder_series,
-    free_bands,
     open_strategy,
     read_sample,
     read_values,
@@ -58,6 +57,7 @@ class _Stored:
         self.loading: Array = _NOTHING
         self.values: tuple[KpiValue, ...] = ()
         self.rows: list[dict[str, Any]] = []
+        self._free_names = {context.bus_name[position] for position in context.free_buses}
         done = 0 if self.reader is None else self.reader.last_step + 1
         self.label = steps_label(self.name, done, context.n_steps)
         if self.reader is None or self.reader.last_step < 0:
@@ -84,7 +84,7 @@ class _Stored:
         high, low = self.feeder["vm_max_pu"], self.feeder["vm_min_pu"]
         picks = (high.argmax(), low.argmin(), self.flow_kw.argmax(), self.flow_kw.argmin())
         buses = element_rows(self.rows, Axis.BUS)
-        free = [row for row in buses if row["vm_max_pu"] - row["vm_min_pu"] > HELD_PU]
+        free = [row for row in buses if row["name"] in self._free_names]
         lowest = [min(free, key=lambda row: row["vm_min_pu"])["vm_min_step"]] if free else []
         return [*(int(pick) for pick in picks), *lowest]
 
@@ -93,17 +93,13 @@ class _Stored:
         sample = None
         if self.reader is not None and self.n_steps:
             sample = read_sample(self.reader, steps, every, context=context)
-        worst = worst_of_elements(self.rows, context)
-        feeder = self.feeder
-        if sample is not None and worst is not None and len(sample.steps) == self.n_steps:
-            feeder = {**feeder, **free_bands(sample, worst.free)}
         return StrategyData(
             key=self.key,
             label=self.label,
-            feeder=feeder,
+            feeder=self.feeder,
             flow_kw=self.flow_kw,
             trafo_loading_percent=self.loading,
-            worst=worst,
+            worst=worst_of_elements(self.rows, context),
             sample=sample,
             tables=element_tables(self.rows, context=context, clock=clock),
         )

@@ -6,7 +6,7 @@ from typing import Any
 from twin.kpis import KPIS, KpiContext
 from twin.kpis.voltage import EN50160_SHARE_PERCENT
 from twin.report.clock import Clock
-from twin.report.model import HELD_PU, FeederMap, Table
+from twin.report.model import FeederMap, Table
 from twin.report.numbers import decimals_for, number_text, quantity_text, scaled_unit
 from twin.report.sampling import element_rows
 from twin.results import Manifest, RunStatus
@@ -139,8 +139,8 @@ def _worst(rows: Sequence[dict[str, Any]], key: str, sign: int) -> list[dict[str
 def element_tables(rows: Sequence[dict[str, Any]], *, context: KpiContext, clock: Clock) -> tuple[Table, ...]:
     """Return the buses, lines and transformers with the most extreme values of one strategy."""
     buses, lines, trafos = (element_rows(rows, axis) for axis in (Axis.BUS, Axis.LINE, Axis.TRAFO))
-    free = [row for row in buses if row["vm_max_pu"] - row["vm_min_pu"] > HELD_PU]
-    buses = free or buses
+    free = {context.bus_name[position] for position in context.free_buses}
+    buses = [row for row in buses if row["name"] in free]
     if not buses:
         return ()
     limits = context.limits

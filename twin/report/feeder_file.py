@@ -70,6 +70,7 @@ def read_feeder(folder: Path) -> tuple[FeederMap, dict[str, Any]]:
     """
     path = folder / layout.FEEDER
     raw = _read_json(path)
+    context = read_context(folder)
     try:
         bus, line, trafo = raw["bus"], raw["line"], raw["trafo"]
         known = {name: position for position, name in enumerate(bus["name"])}
@@ -81,6 +82,7 @@ def read_feeder(folder: Path) -> tuple[FeederMap, dict[str, Any]]:
             y=_floats(bus["y"]),
             vn_kv=_floats(bus["vn_kv"]),
             distance_km=_floats(bus["distance_km"]),
+            bus_free=np.isin(np.arange(len(bus["name"])), context.free_buses),
             line_name=tuple(line["name"]),
             line_from=_positions(line["from_bus"], known),
             line_to=_positions(line["to_bus"], known),

@@ -5,7 +5,7 @@ import numpy as np
 from twin.report.clock import Clock
 from twin.report.colour import HIGH, INK, LOW, VOLTAGE_PALETTE, palette_rgb, voltage_index
 from twin.report.daily import by_day, day_middles_s, is_long
-from twin.report.model import HELD_PU, Array, BusSample, FeederMap, IntArray, VoltageBand
+from twin.report.model import Array, BusSample, FeederMap, IntArray, VoltageBand
 from twin.report.png import png_uri
 from twin.report.svg import Drawing, Frame, thin
 from twin.units import hours
@@ -126,8 +126,7 @@ def profile_figure(
     name: str, sample: BusSample, *, feeder: FeederMap, clock: Clock, band: VoltageBand, label: str
 ) -> str:
     """Return the figure of voltage over distance from the head at the steps of highest and lowest voltage."""
-    moves = np.ptp(sample.vm_pu, axis=0) > HELD_PU
-    free = np.flatnonzero(moves if moves.any() else ~moves)
+    free = np.flatnonzero(feeder.bus_free)
     k_high = int(sample.vm_pu[:, free].max(axis=1).argmax())
     k_low = int(sample.vm_pu[:, free].min(axis=1).argmin())
     at_high, at_low = sample.vm_pu[k_high], sample.vm_pu[k_low]
@@ -199,10 +198,11 @@ def heat_map(
     Colours span ``scale`` [pu], shared between strategies, so that small differences show; values outside the
     limits are black. Buses held by the upstream grid are left out.
     """
-    picture = sample.vm_pu[np.ix_(_columns(sample), _rows(sample, feeder))].T
+    picture = sample.vm_pu[np.ix_(_columns(sample), _rows(feeder))].T
     n = int(sample.steps[-1]) + 1
-    above = float((sample.vm_pu > band.vm_max_pu).mean() * 100)
-    below = float((sample.vm_pu < band.vm_min_pu).mean() * 100)
+    free_pu = sample.vm_pu[:, feeder.bus_free]
+    above = float((free_pu > band.vm_max_pu).mean() * 100)
+    below = float((free_pu < band.vm_min_pu).mean() * 100)
     words = (
         f"Voltage of each bus over {hours(n * clock.dt_s):.0f} hours, {label}: {above:.1f} % of the values are above the "
         f"upper limit and {below:.1f} % below the lower limit."
@@ -227,9 +227,8 @@ def heat_map(
     return drawing.markup()
 
 
-def _rows(sample: BusSample, feeder: FeederMap) -> IntArray:
-    moves = np.flatnonzero(np.ptp(sample.vm_pu, axis=0) > HELD_PU)
-    shown = moves if len(moves) else np.arange(sample.vm_pu.shape[1])
+def _rows(feeder: FeederMap) -> IntArray:
+    shown = np.flatnonzero(feeder.bus_free)
     distance = np.where(np.isfinite(feeder.distance_km), feeder.distance_km, np.inf)[shown]
     order = shown[np.argsort(distance, kind="stable")]
     kept: IntArray = order[

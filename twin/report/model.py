@@ -8,11 +8,7 @@ from numpy.typing import NDArray
 
 from twin.report.clock import Clock
 
-HELD_PU = 1e-6
-"""A voltage that moves less is held by the upstream grid [pu]."""
-
 __all__ = [
-    "HELD_PU",
     "Array",
     "BusSample",
     "Card",
@@ -53,6 +49,8 @@ class FeederMap:
     vn_kv: Array
     distance_km: Array
     """Along the lines from the feeder head, shape (N,); NaN where there is no way."""
+    bus_free: NDArray[np.bool_]
+    """Whether the feeder decides the voltage, shape (N,); the upstream grid holds the others."""
     line_name: tuple[str, ...]
     line_from: IntArray
     line_to: IntArray
@@ -90,12 +88,8 @@ class Worst:
     """Shape (L,)."""
     trafo_loading_percent: Array
     """Shape (M,)."""
-
-    @property
-    def free(self) -> NDArray[np.bool_]:
-        """Whether a bus voltage moves at all, shape (N,); buses held by the upstream grid do not."""
-        moves: NDArray[np.bool_] = self.vm_max_pu - self.vm_min_pu > HELD_PU
-        return moves if moves.any() else ~moves
+    free: NDArray[np.bool_]
+    """Whether the feeder decides a bus voltage, shape (N,); the upstream grid holds the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,14 +91,6 @@ def _reasons(data: ReportData, question: str) -> list[Card]:
     return cards
 
 
-def _band_note(data: ReportData) -> str:
-    """Return whether buses held by the upstream grid are in the bands: they are where not every step is at hand."""
-    stored = [strategy for strategy in data.strategies if strategy.n_steps]
-    if all(s.sample is not None and len(s.sample.steps) == s.n_steps for s in stored):
-        return data.held
-    return "Buses held at a fixed voltage by the upstream grid are in the bands." if data.held else ""
-
-
 def _map_entry(index: int, strategy: StrategyData, low: float, step: float) -> dict[str, object]:
     sample = strategy.sample
     if sample is None:
@@ -183,7 +175,6 @@ def page(data: ReportData) -> str:
         toc=TOC,
         figures=safe,
         day_words=day_words,
-        band_note=_band_note(data),
         long=any(is_long(strategy.n_steps, data.clock) for strategy in data.strategies),
         key_svg=_trusted(map_legend(panels.scale)),
         map_json=_trusted(map_json),

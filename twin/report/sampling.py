@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from twin.errors import RunFolderError
 from twin.kpis import KpiAccumulator, KpiContext, KpiValue
@@ -16,7 +15,6 @@ __all__ = [
     "common_steps",
     "element_rows",
     "feeder_series",
-    "free_bands",
     "open_strategy",
     "read_sample",
     "read_values",
@@ -124,13 +122,6 @@ def read_sample(
     )
 
 
-def free_bands(sample: BusSample, free: NDArray[np.bool_]) -> dict[str, Array]:
-    """Return lowest, 5 %, median, 95 % and highest voltage over the buses in ``free``, shape (K,) each [pu]."""
-    names = ("vm_min_pu", "vm_p05_pu", "vm_median_pu", "vm_p95_pu", "vm_max_pu")
-    levels = np.quantile(sample.vm_pu[:, free], (0.0, 0.05, 0.5, 0.95, 1.0), axis=1)
-    return dict(zip(names, levels, strict=True))
-
-
 def read_values(
     reader: StrategyReader, context: KpiContext
 ) -> tuple[tuple[KpiValue, ...], list[dict[str, Any]]]:
@@ -175,4 +166,5 @@ def worst_of_elements(rows: Sequence[dict[str, Any]], context: KpiContext) -> Wo
         vm_max_pu=columns[1],
         line_loading_percent=columns[2],
         trafo_loading_percent=columns[3],
+        free=np.isin(np.arange(len(context.bus_name)), context.free_buses),
     )
