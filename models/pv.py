@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from models.weather import WeatherYear
 
-__all__ = ["clear_sky_share", "weather_share"]
+__all__ = ["PvArray", "clear_sky_share", "weather_share"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -40,15 +40,25 @@ _GAMMA_PER_K = -0.004
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Array:
-    """Where a PV array stands and which way it faces."""
+class PvArray:
+    """Where a PV array stands, which way it faces, and what it loses.
+
+    Raises:
+        DeviceError: a place or direction that does not exist.
+    """
 
     latitude_deg: float
+    """North positive."""
     longitude_deg: float
+    """East positive."""
     altitude_m: float
+    """Height above sea level."""
     tilt_deg: float
+    """0 lies flat, 90 stands."""
     azimuth_deg: float
+    """Clockwise from north: 90 east, 180 south, 270 west."""
     loss_share: float
+    """Share of DC power lost on the way to the terminal, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Refuse places and directions that do not exist."""
@@ -68,93 +78,46 @@ _RANGES = {
 }
 
 
-def clear_sky_share(  # noqa: PLR0913  # one named argument per quantity
-    *,
-    latitude_deg: float,
-    longitude_deg: float,
-    altitude_m: float,
-    tilt_deg: float,
-    azimuth_deg: float,
-    loss_share: float,
-    times_utc_s: IntArray,
-    dt_s: int,
-) -> FloatArray:
+def clear_sky_share(array: PvArray, *, times_utc_s: IntArray, dt_s: int) -> FloatArray:
     """Return the mean power of each step under a clear sky, shape (T,), as a share of peak power, at least 0.
 
     The air has 20 degree C and moves at 1 m/s.
 
     Args:
-        latitude_deg: north positive.
-        longitude_deg: east positive.
-        altitude_m: height above sea level.
-        tilt_deg: 0 lies flat, 90 stands.
-        azimuth_deg: clockwise from north: 90 east, 180 south, 270 west.
-        loss_share: share of DC power lost on the way to the terminal, 0 to 1.
+        array: the generator.
         times_utc_s: starts of the steps, shape (T,), seconds since 1970-01-01 UTC.
         dt_s: length of each step [s].
 
     Raises:
-        DeviceError: a place or direction that does not exist.
+        DeviceError: a step that is not above 0 s.
     """
-    array = _Array(
-        latitude_deg=latitude_deg,
-        longitude_deg=longitude_deg,
-        altitude_m=altitude_m,
-        tilt_deg=tilt_deg,
-        azimuth_deg=azimuth_deg,
-        loss_share=loss_share,
-    )
     return _mean_share(array, times_utc_s, dt_s, weather=None)
 
 
-def weather_share(  # noqa: PLR0913  # one named argument per quantity
-    path: Path,
-    *,
-    latitude_deg: float,
-    longitude_deg: float,
-    altitude_m: float,
-    tilt_deg: float,
-    azimuth_deg: float,
-    loss_share: float,
-    times_utc_s: IntArray,
-    dt_s: int,
-) -> FloatArray:
+def weather_share(path: Path, array: PvArray, *, times_utc_s: IntArray, dt_s: int) -> FloatArray:
     """Return the mean power of each step in the weather of a file, shape (T,), as a share of peak power, at least 0.
 
     The file's rows are taken by month, day and hour, whatever their year, so a typical year serves any run;
     29 February takes 28 February where the file has none. Irradiance is held over the file's interval while the sun
-    moves. The place is the one given here, not that of the file.
+    moves. The place is that of ``array``, not that of the file.
 
     Args:
         path: EPW, TMY3, a typical year of PVGIS (CSV or JSON), or CSV (see :func:`models.weather.read_weather`).
-        latitude_deg: north positive.
-        longitude_deg: east positive.
-        altitude_m: height above sea level.
-        tilt_deg: 0 lies flat, 90 stands.
-        azimuth_deg: clockwise from north: 90 east, 180 south, 270 west.
-        loss_share: share of DC power lost on the way to the terminal, 0 to 1.
+        array: the generator.
         times_utc_s: starts of the steps, shape (T,), seconds since 1970-01-01 UTC.
         dt_s: length of each step [s].
 
     Raises:
-        DeviceError: a place or direction that does not exist; the file missing or unreadable, a value missing or
-            impossible, a gap, or a period not covered.
+        DeviceError: a step that is not above 0 s; the file missing or unreadable, a value missing or impossible, a
+            gap, or a period not covered.
     """
     from models.weather import read_weather  # noqa: PLC0415  # brings pandas, which only weather files need
 
-    array = _Array(
-        latitude_deg=latitude_deg,
-        longitude_deg=longitude_deg,
-        altitude_m=altitude_m,
-        tilt_deg=tilt_deg,
-        azimuth_deg=azimuth_deg,
-        loss_share=loss_share,
-    )
     return _mean_share(array, times_utc_s, dt_s, weather=read_weather(path))
 
 
 def _mean_share(
-    array: _Array, times_utc_s: IntArray, dt_s: int, *, weather: "WeatherYear | None"
+    array: PvArray, times_utc_s: IntArray, dt_s: int, *, weather: "WeatherYear | None"
 ) -> FloatArray:
     if dt_s <= 0:
         raise DeviceError(f"PV array: the step must be above 0 s (got {dt_s})")
@@ -170,7 +133,7 @@ def _mean_share(
     return np.concatenate(shares) if shares else np.zeros(0)
 
 
-def _share_at(array: _Array, at_utc_s: FloatArray, weather: "WeatherYear | None") -> FloatArray:
+def _share_at(array: PvArray, at_utc_s: FloatArray, weather: "WeatherYear | None") -> FloatArray:
     """Return the power at each instant, shape (S,), as a share of peak power."""
     import pandas as pd  # noqa: PLC0415  # pvlib's time type
     import pvlib  # noqa: PLC0415  # takes a second to import, and only PV from the sun needs it
@@ -189,7 +152,7 @@ def _share_at(array: _Array, at_utc_s: FloatArray, weather: "WeatherYear | None"
 
 
 def _share_of_peak(
-    array: _Array,
+    array: PvArray,
     index: "pd.DatetimeIndex",
     sun: tuple[FloatArray, FloatArray],
     irradiance: tuple[FloatArray, FloatArray, FloatArray],

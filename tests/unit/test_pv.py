@@ -10,7 +10,7 @@ import pvlib
 import pytest
 
 from models.errors import DeviceError
-from models.pv import clear_sky_share, weather_share
+from models.pv import PvArray, clear_sky_share, weather_share
 from models.weather import read_weather
 
 PALERMO = {
@@ -45,7 +45,7 @@ def weather_csv(path, hours=HOURS, **changes):
 
 @pytest.fixture(scope="module")
 def palermo_year():
-    return clear_sky_share(times_utc_s=steps("2023-01-01", 8760, 3600), dt_s=3600, **PALERMO)
+    return clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-01-01", 8760, 3600), dt_s=3600)
 
 
 def test_a_clear_year_in_palermo_yields_what_pvlibs_own_chain_yields(palermo_year):
@@ -79,7 +79,7 @@ def test_a_clear_sky_gives_more_than_weather_and_never_more_than_peak(palermo_ye
 
 
 def test_there_is_no_power_at_night():
-    night = clear_sky_share(times_utc_s=steps("2023-06-21T21:00", 20, 900), dt_s=900, **PALERMO)
+    night = clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-06-21T21:00", 20, 900), dt_s=900)
     assert np.all(night == 0.0)
 
 
@@ -88,7 +88,7 @@ def test_a_south_facing_array_is_symmetric_about_solar_noon():
     place = pvlib.location.Location(38.12, 13.36)
     at = pd.to_datetime(day_s, unit="s", utc=True)
     noon = int(np.argmin(place.get_solarposition(at)["apparent_zenith"].to_numpy()))
-    share = clear_sky_share(times_utc_s=day_s, dt_s=60, **PALERMO)
+    share = clear_sky_share(PvArray(**PALERMO), times_utc_s=day_s, dt_s=60)
     assert abs(int(np.argmax(share)) - noon) <= 3
     before, after = share[noon - 400 : noon], share[noon + 1 : noon + 401][::-1]
     np.testing.assert_allclose(before, after, atol=0.01)
@@ -96,27 +96,29 @@ def test_a_south_facing_array_is_symmetric_about_solar_noon():
 
 def test_east_peaks_before_west_and_both_give_the_same_energy():
     day_s = steps("2023-06-21", 96, 900)
-    east = clear_sky_share(times_utc_s=day_s, dt_s=900, **(PALERMO | {"azimuth_deg": 90.0}))
-    west = clear_sky_share(times_utc_s=day_s, dt_s=900, **(PALERMO | {"azimuth_deg": 270.0}))
+    east = clear_sky_share(PvArray(**(PALERMO | {"azimuth_deg": 90.0})), times_utc_s=day_s, dt_s=900)
+    west = clear_sky_share(PvArray(**(PALERMO | {"azimuth_deg": 270.0})), times_utc_s=day_s, dt_s=900)
     assert np.argmax(east) < np.argmax(west)
     assert east.sum() == pytest.approx(west.sum(), rel=0.01)
 
 
 def test_a_long_step_is_the_mean_of_its_parts():
-    whole = clear_sky_share(times_utc_s=steps("2023-04-10", 24, 3600), dt_s=3600, **PALERMO)
-    parts = clear_sky_share(times_utc_s=steps("2023-04-10", 96, 900), dt_s=900, **PALERMO)
+    whole = clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-04-10", 24, 3600), dt_s=3600)
+    parts = clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-04-10", 96, 900), dt_s=900)
     np.testing.assert_allclose(whole, parts.reshape(24, 4).mean(axis=1), atol=1e-12)
 
 
 def test_losses_scale_the_output():
     times_s = steps("2023-04-10", 24, 3600)
-    lossless = clear_sky_share(times_utc_s=times_s, dt_s=3600, **(PALERMO | {"loss_share": 0.0}))
-    lossy = clear_sky_share(times_utc_s=times_s, dt_s=3600, **(PALERMO | {"loss_share": 0.5}))
+    lossless = clear_sky_share(PvArray(**(PALERMO | {"loss_share": 0.0})), times_utc_s=times_s, dt_s=3600)
+    lossy = clear_sky_share(PvArray(**(PALERMO | {"loss_share": 0.5})), times_utc_s=times_s, dt_s=3600)
     np.testing.assert_allclose(lossy, lossless / 2.0)
 
 
 def test_no_steps_give_no_values():
-    assert clear_sky_share(times_utc_s=steps("2023-01-01", 0, 900), dt_s=900, **PALERMO).shape == (0,)
+    assert clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-01-01", 0, 900), dt_s=900).shape == (
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,13 +133,15 @@ def test_no_steps_give_no_values():
 )
 def test_a_place_or_direction_that_does_not_exist_is_refused(field, value):
     with pytest.raises(DeviceError, match=f"{field} must be from"):
-        clear_sky_share(times_utc_s=steps("2023-01-01", 1, 900), dt_s=900, **(PALERMO | {field: value}))
+        clear_sky_share(
+            PvArray(**(PALERMO | {field: value})), times_utc_s=steps("2023-01-01", 1, 900), dt_s=900
+        )
 
 
 def test_diffuse_weather_on_a_flat_array_follows_the_closed_form(tmp_path):
     file = weather_csv(tmp_path / "weather.csv")
     flat = PALERMO | {"tilt_deg": 0.0, "loss_share": 0.0}
-    share = weather_share(file, times_utc_s=steps("2023-06-21", 24, 3600), dt_s=3600, **flat)
+    share = weather_share(file, PvArray(**flat), times_utc_s=steps("2023-06-21", 24, 3600), dt_s=3600)
     # Faiman at 20 degree C and 1 m/s: 500 / (25 + 6.84) K above air; PVWatts with -0.4 % per kelvin above 25.
     expected = 0.5 * (1 - 0.004 * (20 + 500 / 31.84 - 25))
     np.testing.assert_allclose(share[10:14], expected, rtol=1e-9)
@@ -157,16 +161,18 @@ def test_a_typical_year_serves_any_year_and_the_leap_day(tmp_path):
 
 def test_a_file_of_one_week_serves_that_week_only(tmp_path):
     file = weather_csv(tmp_path / "week.csv", HOURS[:168])
-    inside = weather_share(file, times_utc_s=steps("2023-01-03", 24, 3600), dt_s=3600, **PALERMO)
+    inside = weather_share(file, PvArray(**PALERMO), times_utc_s=steps("2023-01-03", 24, 3600), dt_s=3600)
     assert inside.max() > 0.1
     with pytest.raises(DeviceError, match=r"week\.csv: no weather for 01-08T00:02 UTC"):
-        weather_share(file, times_utc_s=steps("2023-01-07", 25, 3600), dt_s=3600, **PALERMO)
+        weather_share(file, PvArray(**PALERMO), times_utc_s=steps("2023-01-07", 25, 3600), dt_s=3600)
 
 
 def test_pvlibs_sample_of_a_typical_year_in_north_carolina_gives_a_plausible_yield():
     file = Path(pvlib.__file__).parent / "data" / "723170TYA.CSV"
     greensboro = PALERMO | {"latitude_deg": 36.1, "longitude_deg": -79.95, "altitude_m": 273.0}
-    share = weather_share(file, times_utc_s=steps("2023-01-01T05:00", 8760, 3600), dt_s=3600, **greensboro)
+    share = weather_share(
+        file, PvArray(**greensboro), times_utc_s=steps("2023-01-01T05:00", 8760, 3600), dt_s=3600
+    )
     # PVWatts gives 1400 to 1500 kWh/kWp a year for Greensboro, fixed at 30 degrees.
     assert 1350 < share.sum() < 1550
     by_local_hour = share.reshape(365, 24).mean(axis=0)
@@ -317,7 +323,7 @@ def test_a_leap_day_of_the_file_is_used(tmp_path):
 
 def test_a_step_of_no_length_is_refused():
     with pytest.raises(DeviceError, match="step must be above 0 s"):
-        clear_sky_share(times_utc_s=steps("2023-01-01", 1, 900), dt_s=0, **PALERMO)
+        clear_sky_share(PvArray(**PALERMO), times_utc_s=steps("2023-01-01", 1, 900), dt_s=0)
 
 
 def test_a_missing_value_code_in_an_epw_is_found(tmp_path):

@@ -145,18 +145,18 @@ class SeriesBook:
         if place is None:
             raise InputError("needs `place` with latitude_deg and longitude_deg")
         period = self.period
-        plane = {
-            "latitude_deg": place.latitude_deg,
-            "longitude_deg": place.longitude_deg,
-            "altitude_m": place.altitude_m,
-            "tilt_deg": spec.tilt_deg,
-            "azimuth_deg": spec.azimuth_deg,
-            "loss_share": spec.loss_share,
-        }
         try:
+            array = pv.PvArray(
+                latitude_deg=place.latitude_deg,
+                longitude_deg=place.longitude_deg,
+                altitude_m=place.altitude_m,
+                tilt_deg=spec.tilt_deg,
+                azimuth_deg=spec.azimuth_deg,
+                loss_share=spec.loss_share,
+            )
             if spec.profile == "clear_sky":
-                return pv.clear_sky_share(times_utc_s=period.step_utc_s, dt_s=period.dt_s, **plane)
+                return pv.clear_sky_share(array, times_utc_s=period.step_utc_s, dt_s=period.dt_s)
             file = self.loaded.base_dir / spec.profile.removeprefix("weather:")
-            return pv.weather_share(file, times_utc_s=period.step_utc_s, dt_s=period.dt_s, **plane)
+            return pv.weather_share(file, array, times_utc_s=period.step_utc_s, dt_s=period.dt_s)
         except ModelError as error:
             raise InputError(str(error)) from error
