@@ -158,8 +158,6 @@ _INTERNAL: tuple[Signal, ...] = (
         text="state of charge at the end of the step",
     ),
     _voltage(Axis.HOME, "vm_pu", "voltage at the connection point"),
-    _power(Axis.HOME, "load_kw", "load of the home"),
-    _power(Axis.HOME, "pv_kw", "available PV power of the home"),
 )
 
 SIGNALS: dict[str, Signal] = {entry.key: entry for entry in (*RECORDED, *_INTERNAL)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from models.battery import BatteryFleet, clip_power_kw, retention
-from twin.control import Proposal, Site, home_sum, share_out_kw
+from twin.control import Proposal, Site, share_out_kw, total_by
 from twin.control.forecast import PerfectForecast
 from twin.control.home_lp import HomeLp, HomeWindow
 from twin.control.mpc import Mpc
@@ -74,9 +74,9 @@ def test_devices_share_exactly_what_is_wanted_or_all_they_have(seed):
     available_kw = rng.choice([0.0, 1.0, 2.5], 6) * rng.uniform(0.0, 1.0, 6)
     wanted_kw = rng.uniform(0.0, 3.0, 4)
     given_kw = share_out_kw(wanted_kw, available_kw, home=home)
-    total_kw = home_sum(home, available_kw, n_homes=4)
+    total_kw = total_by(home, available_kw, 4)
     assert np.all((given_kw >= 0.0) & (given_kw <= available_kw))
-    assert home_sum(home, given_kw, n_homes=4) == pytest.approx(np.minimum(wanted_kw, total_kw))
+    assert total_by(home, given_kw, 4) == pytest.approx(np.minimum(wanted_kw, total_kw))
 
 
 @pytest.mark.parametrize("name", ["self_consumption", "peak_shaving"])

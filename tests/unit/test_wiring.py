@@ -57,8 +57,8 @@ def test_the_table_fits_ports_made_from_the_vocabulary():
 
 def test_an_input_without_a_source_is_named():
     cores = cores_of_the_table()
-    cores["feeder"].inputs += ports(("home.load_kw",), SIZES, 900)
-    with pytest.raises(WiringError, match=r"feeder\.home\.load_kw: 0 sources"):
+    cores["feeder"].inputs += ports(("battery.soc",), SIZES, 900)
+    with pytest.raises(WiringError, match=r"feeder\.battery\.soc: 0 sources"):
         check_wiring(cores)
 
 

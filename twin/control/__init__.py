@@ -8,7 +8,8 @@ Pure over arrays: no clock, no I/O, no mosaik. The built-in strategies are loade
 
 from twin.control.base import Controller, ControllerFactory, Forecast, Observation, Proposal, Site
 from twin.control.checks import checked
-from twin.control.sharing import home_sum, share_out_kw
+from twin.control.sharing import share_out_kw
+from twin.plant import total_by
 
 __all__ = [
     "Controller",
@@ -18,6 +19,6 @@ __all__ = [
     "Proposal",
     "Site",
     "checked",
-    "home_sum",
     "share_out_kw",
+    "total_by",
 ]

@@ -29,7 +29,8 @@ from models.battery import BatteryFleet, clip_power_kw, power_limits_kw
 from twin.control.base import FloatArray, IntArray, Observation, Proposal, Site
 from twin.control.forecast import ForecastKind
 from twin.control.home_lp import HomeLp, HomeWindow
-from twin.control.sharing import home_sum, share_out_kw
+from twin.control.sharing import share_out_kw
+from twin.plant import total_by
 from twin.units import hours
 
 __all__ = ["Mpc"]
@@ -127,7 +128,7 @@ class Mpc:
         """Return the power, shape (B,), that keeps each home's meter on the plan made ``age`` steps ago."""
         fleet, home, dt_s = self._site.battery, self._site.battery_home, self._site.dt_s
         planned_kw = clip_power_kw(fleet, seen.soc, self._plan_kw[age], dt_s)
-        cut_kw = home_sum(home, planned_kw - self._plan_kw[age], n_homes=self._site.n_homes)
+        cut_kw = total_by(home, planned_kw - self._plan_kw[age], self._site.n_homes)
         missed_kw = seen.load_kw + seen.pv_kw - self._plan_net_kw[age] + cut_kw
         lowest_kw, highest_kw = power_limits_kw(fleet, seen.soc, dt_s)
         less_kw = share_out_kw(np.maximum(missed_kw, 0.0), planned_kw - lowest_kw, home=home)

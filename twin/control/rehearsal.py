@@ -11,7 +11,7 @@ import numpy as np
 from models.battery import advance, clip_power_kw
 from twin.control.base import Controller, FloatArray, Forecast, Observation, Proposal, Site
 from twin.control.checks import checked
-from twin.control.sharing import home_sum
+from twin.plant import total_by
 from twin.units import hours
 
 __all__ = ["Rehearsal", "rehearse"]
@@ -69,8 +69,8 @@ def rehearse(
         pv_kw = _limited_kw(pv_available_kw[step], proposal)
         grid_kw[step] = (
             seen.load_kw
-            + home_sum(site.pv_home, pv_kw, n_homes=site.n_homes)
-            + home_sum(site.battery_home, battery_kw[step], n_homes=site.n_homes)
+            + total_by(site.pv_home, pv_kw, site.n_homes)
+            + total_by(site.battery_home, battery_kw[step], site.n_homes)
         )
         price = np.where(grid_kw[step] > 0.0, seen.price_import_eur_kwh, seen.price_export_eur_kwh)
         cost_eur += hours(site.dt_s) * price * grid_kw[step]

@@ -9,7 +9,8 @@ import numpy as np
 
 from models.battery import power_limits_kw
 from twin.control.base import FloatArray, Observation, Proposal, Site
-from twin.control.sharing import home_sum, share_out_kw
+from twin.control.sharing import share_out_kw
+from twin.plant import total_by
 
 __all__ = ["NoControl", "PeakShaving", "SelfConsumption"]
 
@@ -111,7 +112,7 @@ class PeakShaving:
         lowest_kw, _ = power_limits_kw(site.battery, soc, site.dt_s)
         lowest_spare_kw, _ = power_limits_kw(self._above_reserve, soc, site.dt_s)
         peak_kw = share_out_kw(np.maximum(net_kw - self._limit_kw, 0.0), -lowest_kw, home=site.battery_home)
-        left_kw = np.maximum(net_kw - home_sum(site.battery_home, peak_kw, n_homes=site.n_homes), 0.0)
+        left_kw = np.maximum(net_kw - total_by(site.battery_home, peak_kw, site.n_homes), 0.0)
         spare_kw = np.maximum(-lowest_spare_kw - peak_kw, 0.0)
         return peak_kw + share_out_kw(left_kw, spare_kw, home=site.battery_home)
 
@@ -121,7 +122,7 @@ class PeakShaving:
         _, highest_refill_kw = power_limits_kw(self._below_reserve, soc, site.dt_s)
         excess_kw = np.maximum(-net_kw - self._stored_above_kw, 0.0)
         stored_kw = share_out_kw(excess_kw, highest_kw, home=site.battery_home)
-        taken_kw = home_sum(site.battery_home, stored_kw, n_homes=site.n_homes)
+        taken_kw = total_by(site.battery_home, stored_kw, site.n_homes)
         refill_kw = np.maximum(self._charge_limit_kw - net_kw - taken_kw, 0.0)
         room_kw = np.maximum(highest_refill_kw - stored_kw, 0.0)
         return stored_kw + share_out_kw(refill_kw, room_kw, home=site.battery_home)

@@ -3,13 +3,9 @@
 import numpy as np
 
 from twin.control.base import FloatArray, IntArray
+from twin.plant import total_by
 
-__all__ = ["home_sum", "share_out_kw"]
-
-
-def home_sum(home: IntArray, values: FloatArray, *, n_homes: int) -> FloatArray:
-    """Return the sum of device ``values``, shape (N,), at each home, shape (H,)."""
-    return np.bincount(home, weights=values, minlength=n_homes).astype(np.float64)
+__all__ = ["share_out_kw"]
 
 
 def share_out_kw(wanted_kw: FloatArray, available_kw: FloatArray, *, home: IntArray) -> FloatArray:
@@ -23,7 +19,7 @@ def share_out_kw(wanted_kw: FloatArray, available_kw: FloatArray, *, home: IntAr
     The devices of a home contribute in proportion to what they have available, and never more than that: where a
     home wants more than it has, all of its devices are at their limit.
     """
-    total_kw = home_sum(home, available_kw, n_homes=len(wanted_kw))
+    total_kw = total_by(home, available_kw, len(wanted_kw))
     share = np.divide(wanted_kw, total_kw, out=np.zeros_like(total_kw), where=total_kw > 0.0)
     contribution_kw: FloatArray = np.minimum(share, 1.0)[home] * available_kw
     return contribution_kw
