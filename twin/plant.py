@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.battery import BatteryFleet
 from models.inverter import InverterFleet
+from twin.members import NOBODY, Communities
 
 __all__ = ["FloatArray", "IntArray", "Plant", "Tariff", "total_by"]
 
@@ -59,6 +60,7 @@ class Plant:
     battery_inverter: InverterFleet
     battery_soc_start: FloatArray
     tariff: Tariff
+    communities: Communities = NOBODY
 
     @property
     def n_homes(self) -> int:

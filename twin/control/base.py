@@ -7,13 +7,14 @@ In a step a strategy sees the step's own metered load and available PV power (an
 is minutes) and the feeder as it was in the step before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.battery import BatteryFleet
+from twin.members import NOBODY, Communities
 
 __all__ = [
     "Controller",
@@ -45,6 +46,12 @@ class Site:
     battery_home: IntArray
     """Home of each battery, shape (B,)."""
     battery: BatteryFleet
+    start_utc_s: int = 0
+    """Start of the run, seconds since 1970-01-01 UTC."""
+    communities: Communities = NOBODY
+    """Who shares energy with whom."""
+    shared_value_eur_kwh: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """What a shared kWh earns each of the C communities: mean premium and valorisation of the period, shape (C,)."""
 
     @property
     def n_homes(self) -> int:
@@ -90,6 +97,8 @@ class Observation:
     price_import_eur_kwh: float
     price_export_eur_kwh: float
     forecast: Forecast
+    age_steps: IntArray | None = None
+    """Age of the readings of each home, shape (H,), for levels above the EMS; None where all are of this step."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
