@@ -33,7 +33,12 @@ HEADLINES: tuple[str, ...] = (
     "curtailed_kwh",
     "battery_cycles_mean",
     "stored_change_kwh",
+    "shared_kwh",
+    "shared_injected_percent",
+    "incentive_eur",
+    "members_net_eur",
     "cost_total_eur",
+    "co2_net_kg",
 )
 """KPIs of the terminal's table; the report and ``--json`` have all."""
 

@@ -70,6 +70,21 @@ def test_a_smaller_share_lies_within_a_larger_one(plant_of):
     assert plant.pv_name[0] == f"pv {plant.home_name[plant.pv_home[0]]}"
 
 
+def test_match_bounds_a_draw_to_homes_by_name(plant_of):
+    battery = "  - {kind: battery, share: 50 %, match: MATCH, capacity_kwh: 5, power_kw: 2}\n"
+    plant = plant_of(LOADS + battery.replace("MATCH", "'Load R*'"))
+    fitting = [home for home, name in enumerate(plant.home_name) if name.startswith("Load R")]
+    assert len(plant.battery_home) == round(0.5 * len(fitting)) > 0
+    assert set(plant.battery_home) <= set(fitting)
+
+
+def test_a_match_that_fits_no_home_says_so(plant_of):
+    text = mistakes_of(
+        plant_of, LOADS + "  - {kind: battery, share: 1, match: 'X*', capacity_kwh: 5, power_kw: 2}\n"
+    )
+    assert "fits none of the" in text and "homes (first: 'Load R1')" in text
+
+
 def test_a_battery_beside_pv_goes_where_pv_is_alone(plant_of):
     devices = LOADS + (
         "  - {kind: battery, beside: pv, capacity_kwh: 5, power_kw: 2, prefix: new}\n"

@@ -20,7 +20,7 @@ def places(
 ) -> tuple[list[str], list[int]]:
     """Return names and homes of an entry placed by bus, home, share or beside; ``order`` holds the homes to choose from."""
     if spec.share is not None or spec.beside is not None:
-        drawn = order if spec.share is None else homes.draw(spec.share, order)
+        drawn = order if spec.share is None else homes.draw(spec.share, _fitting(order, homes, spec.match))
         prefix = spec.kind if spec.prefix is None else spec.prefix
         return [f"{prefix} {homes.names[position]}" for position in drawn], drawn.tolist()
     name = spec.name
@@ -32,6 +32,18 @@ def places(
         raise InputError("needs a place: `bus`, `home`, `share`, `csv` or `from: feeder`")
     bus = homes.bus_named(spec.bus)
     return [name], [homes.add(name, bus) if fresh_home else homes.at_bus(bus, name)]
+
+
+def _fitting(order: IntArray, homes: Homes, pattern: str | None) -> IntArray:
+    """Return the homes of ``order`` whose name fits ``pattern``, in order."""
+    if pattern is None:
+        return order
+    chosen = [home for home in order.tolist() if fnmatchcase(homes.names[home], pattern)]
+    if not chosen and homes.names:
+        raise InputError(
+            f"`match: {pattern}` fits none of the {len(homes.names)} homes (first: {homes.names[0]!r})"
+        )
+    return np.array(chosen, dtype=np.int64)
 
 
 def matching(names: Sequence[str], pattern: str | None, what: str) -> IntArray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from twin.errors import RunError
 from twin.kpis.base import KpiContext, KpiValue
-from twin.kpis.catalogue import KPIS
+from twin.kpis.catalogue import MEASURED
 from twin.kpis.energy import (
     MatchStats,
     PvStats,
@@ -210,7 +210,7 @@ class KpiAccumulator:
             *quality_values(totals.quality),
         )
         by_name = {value.name: value for value in found}
-        return tuple(by_name[entry.name] for entry in KPIS)
+        return tuple(by_name[entry.name] for entry in MEASURED)
 
     def elements(self) -> list[dict[str, Any]]:
         """Return one row per bus, line, transformer and home.

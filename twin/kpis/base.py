@@ -31,7 +31,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 Better = Literal["lower", "higher", "neutral"]
-Question = Literal["voltage", "reverse_flow", "peak", "loading", "losses", "energy", "money", "quality"]
+Question = Literal[
+    "voltage", "reverse_flow", "peak", "loading", "losses", "energy", "community", "money", "co2", "quality"
+]
 
 PROJECT_SOURCE = "project definition"
 """Source of the KPIs that are defined here."""

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Final
 
 from twin.kpis.base import PROJECT_SOURCE, Kpi
+from twin.kpis.catalogue_community import CO2, COMMUNITY
 from twin.kpis.catalogue_energy import ENERGY, MONEY
 
-__all__ = ["KPIS", "kpi"]
+__all__ = ["KPIS", "MEASURED", "kpi"]
 
 _EN50160 = "EN 50160, weekly voltage test, as quoted in Schneider Electric note 7EN72-0197"
 _REVERSE = (
@@ -255,7 +256,7 @@ _QUALITY: Final = (
     ),
 )
 
-KPIS: Final[tuple[Kpi, ...]] = (
+MEASURED: Final[tuple[Kpi, ...]] = (
     *_VOLTAGE,
     *_reverse("mvlv", "MV/LV", "power through an MV/LV transformer, from high to low voltage,"),
     *_reverse("hvmv", "HV/MV", "power through an HV/MV transformer, from high to low voltage,"),
@@ -268,7 +269,15 @@ KPIS: Final[tuple[Kpi, ...]] = (
     *MONEY,
     *_QUALITY,
 )
-"""The catalogue in display order."""
+"""The KPIs that every run has, computed from its signals alone."""
+
+KPIS: Final[tuple[Kpi, ...]] = (
+    *(entry for entry in MEASURED if entry.question != "quality"),
+    *COMMUNITY,
+    *CO2,
+    *_QUALITY,
+)
+"""The catalogue in display order; those of communities and of CO2 need the market and the rules of the scenario."""
 
 _BY_NAME: Final = {entry.name: entry for entry in KPIS}
 

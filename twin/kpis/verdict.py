@@ -62,9 +62,7 @@ def verdicts(values: Sequence[KpiValue], context: KpiContext) -> tuple[Verdict, 
             status="not assessed",
             reason="This scenario has no MSD orders.",
         ),
-        Verdict(
-            question="co2", label="CO2", status="not assessed", reason="This scenario has no emission factor."
-        ),
+        _co2(found),
     )
 
 
@@ -230,3 +228,16 @@ def _money(found: Values) -> Verdict:
             + (f"; {stored}, which is not priced." if stored else ".")
         )
     return Verdict(question="money", label="Energy cost", status="not assessed", reason=reason)
+
+
+def _co2(found: Values) -> Verdict:
+    net = found.get("co2_net_kg")
+    if net is None or net.value is None:
+        reason = "The run has no emission factor."
+    else:
+        avoided = _number(found["co2_avoided_kg"])
+        reason = (
+            f"The net import stands for {net.value:.0f} kg of CO2, {avoided:.0f} kg less than if all consumption came from "
+            "the upstream grid; there is no limit to judge it by."
+        )
+    return Verdict(question="co2", label="CO2", status="not assessed", reason=reason)

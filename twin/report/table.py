@@ -20,7 +20,9 @@ QUESTION_TITLES: Mapping[str, str] = {
     "loading": "Loading",
     "losses": "Losses",
     "energy": "Energy",
+    "community": "Energy communities",
     "money": "Money",
+    "co2": "CO2",
     "quality": "Quality of the run",
 }
 

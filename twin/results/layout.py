@@ -9,6 +9,7 @@
         <axis>/part-00000.parquet     finished parts, one file each
         tail.arrows                   steps since the last finished part
         events.jsonl  kpi.parquet  elements.parquet
+        settlement.json  community_hours.parquet  member_hours.parquet     where there are communities
 """
 
 from enum import StrEnum
@@ -18,6 +19,7 @@ from twin.signals import Axis
 
 __all__ = [
     "AXES",
+    "COMMUNITY_HOURS",
     "CONTEXT",
     "ELEMENTS",
     "EVENTS",
@@ -26,8 +28,11 @@ __all__ = [
     "KPI",
     "KPI_AXES",
     "MANIFEST",
+    "MEMBER_HOURS",
+    "REINFORCEMENT",
     "REPORT",
     "SCENARIO",
+    "SETTLEMENT",
     "TAIL",
     "Detail",
     "part_path",
@@ -47,6 +52,10 @@ TAIL = "tail.arrows"
 EVENTS = "events.jsonl"
 KPI = "kpi.parquet"
 ELEMENTS = "elements.parquet"
+SETTLEMENT = "settlement.json"
+COMMUNITY_HOURS = "community_hours.parquet"
+MEMBER_HOURS = "member_hours.parquet"
+REINFORCEMENT = "reinforcement.json"
 
 
 class Detail(StrEnum):

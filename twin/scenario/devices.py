@@ -50,7 +50,8 @@ class DeviceBase(Spec):
         description="'feeder' takes all elements of this kind that the network has.",
     )
     match: Name | None = Field(
-        default=None, description="from: keep elements whose name fits this pattern (glob)."
+        default=None,
+        description="from, share: keep elements or homes whose name fits this pattern (glob), e.g. 'LV3.403 *'.",
     )
     bus: Name | None = Field(default=None, description="Name of the bus to connect to.")
     home: Name | None = Field(default=None, description="Name of the load (home) behind whose meter it goes.")
@@ -108,8 +109,8 @@ class DeviceBase(Spec):
             yield "name", f"name goes with bus or home, not with {way}; remove it"
         if way not in {"share", "beside"} and self.prefix is not None:
             yield "prefix", f"prefix goes with share or beside, not with {way}; remove it"
-        if way != "from" and self.match is not None:
-            yield "match", f"match goes with from: feeder, not with {way}; remove it"
+        if way not in {"from", "share"} and self.match is not None:
+            yield "match", f"match goes with from or share, not with {way}; remove it"
 
     def _beside_other_than(self, *kinds: str) -> Iterator[tuple[str, str]]:
         if self.beside in kinds:
