@@ -4,7 +4,7 @@ Sign: consumption positive. Order is the scenario's and is fixed at assembly; in
 home -> bus. A *home* is a connection point (POD): everything behind one meter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from models.battery import BatteryFleet
 from models.inverter import InverterFleet
 from twin.members import NOBODY, Communities
 
-__all__ = ["FloatArray", "IntArray", "Plant", "Tariff", "total_by"]
+__all__ = ["NO_MARKET", "FloatArray", "IntArray", "Market", "Plant", "Tariff", "total_by"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,6 +31,28 @@ class Tariff:
 
     price_import_eur_kwh: FloatArray
     price_export_eur_kwh: FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Market:
+    """What a settlement needs beside the prices at the meter. Without a bill there are no fixed charges."""
+
+    zone_eur_mwh: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Hourly zonal price in every step, shape (T,)."""
+    co2_kg_kwh: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """CO2 of a kWh from the grid in every step, shape (T,)."""
+    fixed_eur_year: float = 0.0
+    """Charge per connection point, without VAT."""
+    power_eur_kw_year: float = 0.0
+    """Charge per contract power, without VAT."""
+    vat_percent: float = 0.0
+    """VAT on the fixed charges; the prices at the meter include theirs."""
+    assumed: tuple[str, ...] = ()
+    """Sentences for the report: what was assumed, and which parameters are not verified (K)."""
+
+
+NO_MARKET = Market()
+"""A plant without zonal prices: its series are empty."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +83,7 @@ class Plant:
     battery_soc_start: FloatArray
     tariff: Tariff
     communities: Communities = NOBODY
+    market: Market = NO_MARKET
 
     @property
     def n_homes(self) -> int:

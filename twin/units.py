@@ -21,12 +21,15 @@ __all__ = [
     "internal_unit",
     "mean_power_kw",
     "power_in_kw",
+    "price_eur_kwh",
+    "price_eur_mwh",
 ]
 
 SECONDS_PER_MINUTE = 60
 SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86400
 HOURS_PER_DAY = 24
+_KWH_PER_MWH = 1000.0
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
@@ -41,6 +44,16 @@ def mean_power_kw(e_kwh: FloatOrArray, dt_s: float) -> FloatOrArray:
     return e_kwh * (SECONDS_PER_HOUR / dt_s)
 
 
+def price_eur_mwh(price_eur_kwh: FloatOrArray) -> FloatOrArray:
+    """Return a price per kWh [EUR/kWh] per MWh [EUR/MWh]."""
+    return price_eur_kwh * _KWH_PER_MWH
+
+
+def price_eur_kwh(price_eur_mwh: FloatOrArray) -> FloatOrArray:
+    """Return a price per MWh [EUR/MWh] per kWh [EUR/kWh]."""
+    return price_eur_mwh / _KWH_PER_MWH
+
+
 def hours(duration_s: float) -> float:
     """Return a duration [s] in hours [h]."""
     return duration_s / SECONDS_PER_HOUR
@@ -52,15 +65,18 @@ _INTERNAL = {
     "MW": ("kW", 1e3),
     "EUR/kWh": ("EUR/kWh", 1.0),
     "EUR/MWh": ("EUR/kWh", 1e-3),
+    "kg/kWh": ("kg/kWh", 1.0),
+    "g/kWh": ("kg/kWh", 1e-3),
     "1": ("1", 1.0),
 }
 _KWH_PER_UNIT = {"Wh": 1e-3, "kWh": 1.0, "MWh": 1e3}
 
 
 def internal_unit(unit: str) -> str:
-    """Return the unit that a series in ``unit`` has inside the program: kW, EUR/kWh or 1.
+    """Return the unit that a series in ``unit`` has inside the program: kW, EUR/kWh, kg/kWh or 1.
 
-    Known are W, kW, MW, Wh, kWh, MWh (energy of each interval), EUR/kWh, EUR/MWh and 1; others raise ``ValueError``.
+    Known are W, kW, MW, Wh, kWh, MWh (energy of each interval), EUR/kWh, EUR/MWh, kg/kWh, g/kWh and 1; others raise
+    ``ValueError``.
     """
     if unit in _KWH_PER_UNIT:
         return "kW"

@@ -30,12 +30,21 @@ _UNITS: dict[str, dict[str, float]] = {
     "deg": {"deg": 1, "°": 1},
     "m": {"m": 1, "km": 1e3},
     "EUR/kWh": {"EUR/kWh": 1, "EUR/MWh": 1e-3, "ct/kWh": 1e-2},
+    "EUR/MWh": {"EUR/MWh": 1, "EUR/kWh": 1e3, "ct/kWh": 10},
+    "EUR/year": {"EUR/year": 1, "EUR/month": 12},
+    "EUR/kW/year": {"EUR/kW/year": 1, "EUR/kW/month": 12},
+    "EUR": {"EUR": 1, "kEUR": 1e3},
+    "kg/kWh": {"kg/kWh": 1, "g/kWh": 1e-3, "kg/MWh": 1e-3, "t/MWh": 1},
+    "%/year": {"%/year": 1, "%": 1},
+    "year": {"year": 1, "years": 1},
     "": {},
 }
 """For each unit of a field the units it accepts, with their size in the field's unit."""
 
 _SUFFIXES = {
     "_eur_kwh": "EUR/kWh",
+    "_eur_mwh": "EUR/MWh",
+    "_kg_kwh": "kg/kWh",
     "_percent": "%",
     "_share": "1",
     "_kwh": "kWh",
