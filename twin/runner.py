@@ -1,7 +1,7 @@
 """Runs every strategy of a scenario on the same feeder and days, and stores what comes out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from twin.clock import ZONE
 from twin.errors import RunError, StoreError
-from twin.kpis import KpiAccumulator, KpiValue, Verdict, verdicts
+from twin.kpis import KPIS, KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.prepare import Prepared, prepare, signal_names
 from twin.results import (
     Detail,
@@ -23,7 +23,10 @@ from twin.results import (
 from twin.results.disk import write_atomic
 from twin.results.tables import write_rows
 from twin.runner_files import feeder_json, notes_of, selected_positions
+from twin.runner_reinforcement import reinforcement_json
+from twin.runner_settle import Accounts
 from twin.scenario import LoadedScenario
+from twin.signals import Chunk
 from twin.units import SECONDS_PER_DAY
 from twin.world import StrategyRun, run_world
 
@@ -135,6 +138,7 @@ def run(
         _try_to_finish(folder, manifest, status)
         raise
     outcome = RunResult(folder=folder, strategies=tuple(results))
+    _write_reinforcement(folder, prepared, outcome)
     status = RunStatus.FAILED if outcome.failed else RunStatus.FINISHED
     write_manifest(folder, manifest.finish(status, finished=datetime.now(UTC)))
     return outcome
@@ -164,6 +168,14 @@ def _write_inputs(folder: Path, prepared: Prepared, manifest: Manifest) -> None:
     write_atomic(folder / layout.CONTEXT, _json(prepared.context.to_dict()))
 
 
+def _write_reinforcement(folder: Path, prepared: Prepared, outcome: RunResult) -> None:
+    terms = prepared.loaded.scenario.reinforcement
+    found = {entry.name: entry.values for entry in outcome.strategies if entry.values}
+    if terms is not None and found:
+        content = reinforcement_json(found, prepared.context.limits, terms)
+        write_atomic(folder / layout.REINFORCEMENT, _json(content))
+
+
 def _json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
 
@@ -173,12 +185,18 @@ def _run_strategy(
 ) -> tuple[StrategyResult, int]:
     """Return what came out of a strategy and the number of steps stored."""
     label = prepared.loaded.scenario.strategies[name].label
-    accumulator = KpiAccumulator(prepared.context)
-    writer = _writer(folder / name, prepared, accumulator)
+    accumulator, accounts = KpiAccumulator(prepared.context), Accounts(prepared)
+
+    def on_chunk(chunk: Chunk) -> None:
+        accumulator.add(chunk)
+        accounts.add(chunk)
+
+    writer = _writer(folder / name, prepared, on_chunk)
+    work = _work(prepared, name, writer)
     try:
         with writer:
             writer.event("started", 0, strategy=name)
-            run_world(_work(prepared, name, writer), lambda done: progress.step(name, done))
+            run_world(work, lambda done: progress.step(name, done))
             writer.event("finished", prepared.plant.n_steps, strategy=name)
     except StoreError:
         raise
@@ -188,7 +206,9 @@ def _run_strategy(
             name=name, label=label, status=RunStatus.FAILED, message=str(error), values=(), verdicts=()
         )
         return failed, writer.next_step
-    values = accumulator.values()
+    closing = accounts.close(work.controller, accumulator.battery_change_kwh())
+    closing.write(folder / name, prepared)
+    values = _in_order((*accumulator.values(), *closing.values))
     write_rows(folder / name / layout.KPI, [asdict(value) for value in values])
     write_rows(folder / name / layout.ELEMENTS, accumulator.elements())
     finished = StrategyResult(
@@ -202,14 +222,19 @@ def _run_strategy(
     return finished, prepared.plant.n_steps
 
 
-def _writer(folder: Path, prepared: Prepared, accumulator: KpiAccumulator) -> StrategyWriter:
+def _in_order(values: Sequence[KpiValue]) -> tuple[KpiValue, ...]:
+    found = {value.name: value for value in values}
+    return tuple(found[entry.name] for entry in KPIS if entry.name in found)
+
+
+def _writer(folder: Path, prepared: Prepared, on_chunk: Callable[[Chunk], None]) -> StrategyWriter:
     return StrategyWriter(
         folder,
         names=signal_names(prepared),
         detail=Detail(prepared.loaded.scenario.output.detail),
         selected=selected_positions(prepared),
         steps_per_part=SECONDS_PER_DAY // prepared.plant.dt_s,
-        on_chunk=accumulator.add,
+        on_chunk=on_chunk,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.feeder.base import Feeder
 from twin.prepare import Prepared, signal_names
+from twin.scenario.market import ZONE
 from twin.signals import Axis
 
 __all__ = ["feeder_json", "implausible", "left_out", "notes_of", "selected_positions"]
@@ -152,11 +153,14 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
             "SimBench's profiles are read as Central European Time; its PV shapes peak up to an hour before solar noon "
             "in that reading, so its PV may be written in UTC. They are used as published."
         )
-    if not isinstance(scenario.prices.import_eur_kwh, str):
+    if isinstance(scenario.prices.import_eur_kwh, float):
+        sold = scenario.prices.export_eur_kwh
+        words = "the zonal price" if sold == ZONE else f"{sold} EUR/kWh"
         notes.append(
-            f"Prices are flat assumptions of the scenario: {scenario.prices.import_eur_kwh:g} EUR/kWh bought, "
-            f"{scenario.prices.export_eur_kwh} EUR/kWh sold; taxes, fixed charges and incentives are not included."
+            f"Prices are assumptions of the scenario: {scenario.prices.import_eur_kwh:g} EUR/kWh bought, {words} sold; "
+            "fixed charges are not included."
         )
+    notes += plant.market.assumed
     if len(plant.battery_name) > 0:
         notes.append(
             "Batteries start at the state of charge of the scenario; what is left at the end is not priced."

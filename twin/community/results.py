@@ -30,13 +30,16 @@ class MemberLine:
     valorisation_eur: float
     """Member's part of the returned network charges (corrispettivo di valorizzazione)."""
     net_eur: float
-    """bill - sale - incentive - valorisation."""
+    """bill - sale - incentive - valorisation - stored."""
     co2_kg: float
     """Hourly factor x (withdrawn - injected)."""
     peak_kw: float
     """Largest mean withdrawal of a quarter of an hour."""
     over_contract_h: float
     """Hours with a withdrawal above the contract power."""
+    stored_eur: float = 0.0
+    """Worth of what the batteries hold more at the end than at the start: without it a strategy that empties them would
+    look cheap. Energy that reaches the terminals, at the middle of mean import and mean export price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,12 @@ class CommunityLine:
     sale_eur: float
     net_eur: float
     co2_kg: float
+    stored_eur: float = 0.0
+    """Sum over the members."""
+    social_eur: float = 0.0
+    """Part of ``incentive_eur`` beyond the social threshold, only for members that are not businesses (CACER)."""
+    social_kept_eur: float = 0.0
+    """Part of ``social_eur`` that no member gets, as all are businesses: kept for social purposes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,7 @@ class AreaShared:
     """``cp`` or ``zone``."""
     name: str
     injected_kwh: float
+    """By connection points with a plant: what a battery alone feeds in cannot be shared."""
     withdrawn_kwh: float
     shared_kwh: float
 

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from twin.errors import RunFolderError
 from twin.results.disk import write_atomic
 
-__all__ = ["read_columns", "read_rows", "read_table", "write_columns", "write_rows"]
+__all__ = ["read_columns", "read_rows", "read_table", "write_columns", "write_hours", "write_rows"]
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -43,8 +45,48 @@ def write_columns(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
             arrays[name] = pa.array(column)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
             raise ValueError(f"column {name!r} cannot be stored: {exc}") from exc
+    _write(path, arrays)
+
+
+def write_hours(
+    path: Path,
+    hour_start_utc_s: NDArray[np.int64],
+    *,
+    column: str,
+    names: Sequence[str],
+    values: Mapping[str, NDArray[np.float64]],
+) -> None:
+    """Write hourly values as a table with one row for each name and hour, sorted by name, then hour.
+
+    Args:
+        path: the file.
+        hour_start_utc_s: start of each hour, shape (N,).
+        column: what ``names`` are, e.g. ``community``.
+        names: shape (K,).
+        values: by column, shape (N, K) each.
+
+    Raises:
+        StoreError: the file cannot be written.
+        ValueError: a shape does not fit.
+    """
+    n_hours, n_names = len(hour_start_utc_s), len(names)
+    for name, array in values.items():
+        if array.shape != (n_hours, n_names):
+            raise ValueError(f"column {name!r} has shape {array.shape}, expected {(n_hours, n_names)}")
+    codes = np.repeat(np.arange(n_names, dtype=np.int32), n_hours)
+    _write(
+        path,
+        {
+            "hour_start_utc_s": pa.array(np.tile(hour_start_utc_s, n_names)),
+            column: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(names), pa.string())),
+            **{name: pa.array(array.T.ravel()) for name, array in values.items()},
+        },
+    )
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), sink, compression="zstd", compression_level=3)
+    pq.write_table(pa.table(dict(arrays)), sink, compression="zstd", compression_level=3)
     write_atomic(path, memoryview(sink.getvalue()))
 
 
