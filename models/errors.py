@@ -2,6 +2,7 @@
 
 ModelError
 ├── FeederError        a network cannot be read, compiled or represented
+│   ├── FurtherNetworkError  the same for a network beside the first
 │   └── EngineMismatchError  a fast engine does not agree with the reference on this network
 ├── PowerFlowError     a power flow did not converge or is not finite
 ├── OscillationError   inverter functions and feeder do not settle on a common solution
@@ -12,6 +13,7 @@ __all__ = [
     "DeviceError",
     "EngineMismatchError",
     "FeederError",
+    "FurtherNetworkError",
     "ModelError",
     "OscillationError",
     "PowerFlowError",
@@ -24,6 +26,14 @@ class ModelError(Exception):
 
 class FeederError(ModelError):
     """A network cannot be read, compiled or represented."""
+
+
+class FurtherNetworkError(FeederError):
+    """A network beside the first cannot be read; ``position`` counts the further networks from 0."""
+
+    def __init__(self, position: int, message: str) -> None:
+        self.position = position
+        super().__init__(message)
 
 
 class EngineMismatchError(FeederError):

@@ -129,6 +129,51 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
     _guarded(work, debug=debug)
 
 
+@app.command("check-controller")
+def check_controller_command(
+    controller: Annotated[
+        str, typer.Argument(metavar="CLASS", help="module:Class, file.py:Class or a built-in name.")
+    ],
+    scenario: Annotated[
+        Path | None,
+        typer.Option("--scenario", help="Check on the plant of this scenario instead of a made-up one."),
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    limit_ms: Annotated[
+        float, typer.Option("--limit-ms", help="Largest median time of decide; a finding above it.")
+    ] = 50.0,
+    json_out: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check that a strategy keeps to the contract; exit code 1 if it does not."""
+
+    def work() -> int:
+        from twin import console
+        from twin.conformance import Limits, Subject, check_controller, read_params
+        from twin.console_conformance import conformance_table
+        from twin.control.registry import resolve
+
+        params = read_params(() if param is None else param)
+        # what is printed while a class is loaded must not mix with the result
+        with contextlib.redirect_stdout(sys.stderr):
+            subject = Subject(name=controller, factory=resolve(controller, Path.cwd()), params=params)
+            case = None
+            if scenario is not None:
+                from twin.conformance.from_scenario import case_of_file
+
+                case = case_of_file(scenario)
+        report = check_controller(subject, case=case, limits=Limits(decide_ms=limit_ms))
+        if json_out:
+            console.json_line(report.to_dict())
+        else:
+            conformance_table(report)
+        return 0 if report.passed else EXIT_FAILED
+
+    _guarded(work, debug=debug)
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
@@ -139,15 +184,25 @@ def schema() -> None:
 
 
 @app.command()
-def report(run: RunFolder, debug: Debug = False) -> None:
+def report(
+    run: RunFolder,
+    member: Annotated[
+        list[str] | None,
+        typer.Option("--member", help="Also write a page for this member of a community; may be repeated."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
     """Build the HTML report of a stored run again."""
 
     def work() -> int:
         from twin import console
-        from twin.report import write_report
+        from twin.report import write_member_page, write_report
         from twin.results import latest_run
 
-        console.say(f"report: {console.path_text(write_report(latest_run(run)))}")
+        folder = latest_run(run)
+        console.say(f"report: {console.path_text(write_report(folder))}")
+        for home in member or ():
+            console.say(f"member {home}: {console.path_text(write_member_page(folder, home))}")
         return 0
 
     _guarded(work, debug=debug)

@@ -81,6 +81,8 @@ class Communities:
     """Day of entry into service, days since 1970-01-01, shape (U,)."""
     plant_grant_share: FloatArray = field(default_factory=_floats)
     """Share of the investment paid by a capital grant, shape (U,), 0 to 1."""
+    notes: tuple[str, ...] = ()
+    """Assumptions made where the scenario says nothing, in words for the report."""
 
     @property
     def n_communities(self) -> int:
@@ -112,9 +114,8 @@ class Communities:
     def reachable(self, step: int) -> BoolArray:
         """Return which members communicate in a step, shape (M,); opted-out members do not."""
         heard = ~self.member_opted_out
-        for member, first, end in self.silent:
-            if first <= step < end:
-                heard[member] = False
+        quiet = (self.silent[:, 1] <= step) & (step < self.silent[:, 2])
+        heard[self.silent[quiet, 0]] = False
         return heard
 
 

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import FeederError, ModelError
+from models.errors import FeederError, FurtherNetworkError, ModelError
 from models.feeder import EngineCheck, load_feeder, make_engine
 from models.feeder.base import Engine, Feeder
 from twin.assembly import ExternalLoad, build_plant
 from twin.assembly.homes import unknown
+from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
-from twin.control.forecast import forecast_kind, make_forecast
+from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
 from twin.control.registry import make_controller, resolve
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.kpis import KpiContext, KpiLimits
-from twin.plant import Plant
+from twin.payment import Payment, payment_of, shared_value_eur_kwh
+from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
 from twin.units import SECONDS_PER_DAY
@@ -39,22 +41,27 @@ class Prepared:
     external: tuple[ExternalSource, ...]
     site: Site
     context: KpiContext
+    payment: Payment
     strategies: tuple[str, ...]
 
     def controller(self, strategy: str) -> tuple[Controller, Forecast]:
         """Return a fresh controller and its forecast."""
         spec = self.loaded.scenario.strategies[strategy]
         controller = make_controller(resolve(spec.use, self.loaded.base_dir), self.site, spec.params)
+        return controller, self.forecast(controller)
+
+    def forecast(self, controller: Controller) -> Forecast:
+        """Return a forecast of the kind that a controller asks for."""
         plant = self.plant
-        forecast = make_forecast(
+        return make_forecast(
             forecast_kind(controller),
             load_kw=_by_home(plant.load_p_kw, plant.load_home, plant.n_homes),
             pv_kw=_by_home(plant.pv_available_kw, plant.pv_home, plant.n_homes),
             price_import_eur_kwh=plant.tariff.price_import_eur_kwh,
             price_export_eur_kwh=plant.tariff.price_export_eur_kwh,
             steps_per_day=self.site.steps_per_day,
+            noise=forecast_noise(controller),
         )
-        return controller, forecast
 
 
 def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> Prepared:
@@ -70,7 +77,9 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
     chosen = _chosen(loaded, strategies)
     scenario = loaded.scenario
     try:
-        feeder = load_feeder(scenario.feeder.source, loaded.base_dir)
+        feeder = load_feeder(scenario.feeder.source, loaded.base_dir, also=scenario.feeder.also)
+    except FurtherNetworkError as error:
+        raise ScenarioError([loaded.mistake(f"feeder.also[{error.position}]", str(error))]) from error
     except FeederError as error:
         raise ScenarioError([loaded.mistake("feeder.source", str(error))]) from error
     try:
@@ -84,6 +93,7 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         raise ScenarioError([*error.mistakes, *mistakes]) from error
     if mistakes:
         raise ScenarioError(mistakes)
+    payment, shared_value = _payment(loaded, plant, feeder.bus_vn_kv[plant.home_bus])
     prepared = Prepared(
         loaded=loaded,
         feeder=feeder,
@@ -91,8 +101,9 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         engine_check=check,
         plant=plant,
         external=_external(loaded, external),
-        site=_site(plant),
+        site=_site(plant, shared_value),
         context=_context(loaded, feeder, plant),
+        payment=payment,
         strategies=chosen,
     )
     _check_parameters(prepared)
@@ -170,7 +181,17 @@ def _by_home(
     return np.ascontiguousarray(total.T)
 
 
-def _site(plant: Plant) -> Site:
+def _payment(loaded: LoadedScenario, plant: Plant, home_vn_kv: FloatArray) -> tuple[Payment, FloatArray]:
+    """Return how communities are paid, and what a shared kWh earns each."""
+    payment = payment_of(loaded.scenario, plant.communities, home_vn_kv)
+    try:
+        check_splits(plant.communities, payment.splits)
+        return payment, shared_value_eur_kwh(payment, plant)
+    except InputError as error:
+        raise ScenarioError([loaded.mistake("settlement", str(error))]) from error
+
+
+def _site(plant: Plant, shared_value: FloatArray) -> Site:
     return Site(
         dt_s=plant.dt_s,
         n_steps=plant.n_steps,
@@ -180,6 +201,9 @@ def _site(plant: Plant) -> Site:
         pv_rated_kw=plant.pv_inverter.p_rated_kw,
         battery_home=plant.battery_home,
         battery=plant.battery,
+        start_utc_s=plant.start_utc_s,
+        communities=plant.communities,
+        shared_value_eur_kwh=shared_value,
     )
 
 

@@ -26,7 +26,7 @@ from twin.simulators.ports import StepCore
 from twin.simulators.recorder import RecorderCore, Sink
 from twin.simulators.wiring import check_wiring
 
-__all__ = ["ExternalSource", "StrategyRun", "axis_sizes", "run_world"]
+__all__ = ["ExternalSource", "StrategyRun", "axis_sizes", "before_first_step", "run_world", "step_cores"]
 
 _START_S = 60.0
 """A third-party simulator may take this long to start."""
@@ -94,9 +94,9 @@ def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> None:
 
 async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
     sink = _CountingSink(run.sink, on_step)
-    cores = _cores(run, sink)
+    cores = step_cores(run, sink)
     check_wiring(cores, [source.port for source in run.external])
-    before_first = _before_first_step(run.plant)
+    before_first = before_first_step(run.plant)
     groups: dict[str, StepCore] = {
         name: Group(name, [cores[member] for member in members], before_first)
         for name, members in GROUPS.items()
@@ -168,7 +168,8 @@ def axis_sizes(plant: Plant, feeder: Feeder) -> dict[Axis, int]:
     }
 
 
-def _cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
+def step_cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
+    """Return the five cores of a run by name, in the order of the step."""
     plant = run.plant
     sizes = axis_sizes(plant, run.feeder)
     inputs = [
@@ -192,7 +193,7 @@ async def _assemble(
     for name, core in groups.items():
         factory = await world.start(name, core=core, state=state)
         entities[name] = await getattr(factory, MODEL)()
-    before_first = _before_first_step(run.plant)
+    before_first = before_first_step(run.plant)
     for row in links():
         delay: dict[str, Any] = {}
         if row.delayed:
@@ -204,8 +205,8 @@ async def _assemble(
         world.connect(entity, entities["exogenous"], (source.attr, source.port))
 
 
-def _before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """What delayed connections carry in the first step: nothing measured yet, batteries at their start."""
+def before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return what delayed connections carry in the first step: nothing measured yet, batteries at their start."""
     before = {
         "battery.soc_end": plant.battery_soc_start.astype(np.float64),
         "battery.p_kw": np.zeros(len(plant.battery_name)),

@@ -3,8 +3,11 @@
 Importing this package is cheap: pandapower, power-grid-model and simbench are imported where a feeder is built.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from models.errors import FeederError, FurtherNetworkError
+from models.feeder.areas import SupplyAreas, supply_areas
 from models.feeder.base import (
     Engine,
     EngineFactory,
@@ -32,25 +35,44 @@ __all__ = [
     "Flow",
     "Grid",
     "NetIndex",
+    "SupplyAreas",
     "TrafoWindings",
     "check_engine",
     "describe",
     "load_feeder",
     "make_engine",
+    "supply_areas",
 ]
 
 
-def load_feeder(source: str, base_dir: Path | None = None) -> Feeder:
-    """Read and compile a network.
+def load_feeder(source: str, base_dir: Path | None = None, *, also: Sequence[str] = ()) -> Feeder:
+    """Read and compile a network, or several side by side.
 
     Args:
         source: ``simbench:CODE``, ``pandapower:FUNCTION`` or the path of a ``.json``, ``.xlsx`` or ``.xls`` file.
         base_dir: what a relative path is relative to; the current directory by default.
+        also: sources of further networks, each with its own upstream grid.
 
     Raises:
+        FurtherNetworkError: a source in ``also`` does not exist or is no feeder.
         FeederError: the source does not exist or cannot be compiled.
     """
     from models.feeder.compile import compile_feeder  # noqa: PLC0415 - pandapower takes seconds to import
     from models.feeder.sources import load_net  # noqa: PLC0415 - same
 
-    return compile_feeder(load_net(source, base_dir), source=source)
+    net = load_net(source, base_dir)
+    if not also:
+        return compile_feeder(net, source=source)
+    from models.feeder.merge import join_nets  # noqa: PLC0415 - same
+    from models.feeder.preparation import validate  # noqa: PLC0415 - same
+
+    nets = [net]
+    for position, further in enumerate(also):
+        try:
+            nets.append(load_net(further, base_dir))
+            validate(nets[-1], further)
+        except FeederError as error:
+            raise FurtherNetworkError(position, str(error)) from error
+    sources = (source, *also)
+    joined, notes = join_nets(nets, sources)
+    return compile_feeder(joined, source=" + ".join(sources), notes=notes)

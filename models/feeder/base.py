@@ -108,9 +108,15 @@ class FeederProfiles(Protocol):
     n_steps: int
     generation_names: tuple[str, ...]
     """Names of generation shapes that :meth:`generation` knows, e.g. ``PV3``."""
+    load_names: tuple[str, ...]
+    """Names of load shapes that :meth:`load_share` knows, e.g. ``H0-A``."""
 
     def generation(self, name: str, first: int, count: int) -> FloatArray:
         """Return a generation shape, shape (count,), as a share of rated power, at least 0; KeyError if unknown."""
+        ...
+
+    def load_share(self, name: str, first: int, count: int) -> FloatArray:
+        """Return a load shape, shape (count,), as a share of nominal active power; KeyError if unknown."""
         ...
 
     def load_p_kw(self, first: int, count: int, devices: FeederDevices) -> FloatArray:

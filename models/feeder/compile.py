@@ -6,12 +6,13 @@ bus is the middle one, and its loading is the largest of its three windings (as 
 
 import copy
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from models.feeder.areas import joined_nodes
 from models.feeder.base import (
     BoolArray,
     Feeder,
@@ -57,13 +58,14 @@ class _Trafos:
     windings: TrafoWindings
 
 
-def compile_feeder(net: Any, *, source: str, name: str | None = None) -> Feeder:
+def compile_feeder(net: Any, *, source: str, name: str | None = None, notes: Sequence[str] = ()) -> Feeder:
     """Compile a pandapower network. ``net`` is not changed.
 
     Args:
         net: pandapower network.
         source: what the user wrote to get it.
         name: name of the feeder; by default the network's own, else the source.
+        notes: what was done to the network before, in words for the report.
 
     Raises:
         FeederError: the network is empty, has no slack, lacks numbers, or cannot be solved.
@@ -71,13 +73,13 @@ def compile_feeder(net: Any, *, source: str, name: str | None = None) -> Feeder:
     validate(net, source)
     own = copy.deepcopy({key: value for key, value in net.items() if key != "profiles"})
     own = type(net)(own)
-    notes = list(use_taps(own))
+    said = [*notes, *use_taps(own)]
     model = extract(own, source)
     position = _positions(own, model.bus_index)
     lines = _lines(own, model, position)
     trafos = _trafos(own, model, position)
     devices, left_out = read_devices(own, model.bus_index)
-    notes += [*_topology_notes(own, model, lines, trafos), *left_out]
+    said += [*_topology_notes(own, model, lines, trafos), *left_out]
     bus = own.bus.loc[model.bus_index]
     coordinates = read_coordinates(bus.geo.tolist() if "geo" in bus else [None] * len(bus))
     x, y = tree_layout(model.grid, model.bus_node) if coordinates is None else coordinates
@@ -89,7 +91,7 @@ def compile_feeder(net: Any, *, source: str, name: str | None = None) -> Feeder:
         name=name or (own_name if isinstance(own_name, str) and own_name else source),
         source=source,
         sha256=_fingerprint(model.grid, devices, [lines, trafos, trafos.windings], model.bus_node),
-        notes=tuple(notes),
+        notes=tuple(said),
         bus_name=unique_names(bus["name"].tolist(), bus.index.tolist(), "bus"),
         bus_node=model.bus_node,
         bus_vn_kv=bus_vn_kv,
@@ -201,10 +203,13 @@ def _windings(two: Any, three: Any, branch2: IntArray, branch3: IntArray) -> Tra
 
 
 def _head_trafos(levels: tuple[str, ...], trafos: _Trafos, model: Extraction) -> IntArray:
-    """Return the HV/MV transformers, else those whose high voltage side is at a slack."""
-    main = np.flatnonzero(np.array(levels, dtype=object) == "HV/MV")
-    at_slack = np.flatnonzero(np.isin(model.bus_node[trafos.hv_bus], model.grid.slack_node))
-    return main if len(main) else at_slack
+    """Return the HV/MV transformers; in a part of the network without one, those with the high voltage side at a slack."""
+    grid = model.grid
+    is_main = np.array([level == "HV/MV" for level in levels], dtype=np.bool_)
+    hv_node = model.bus_node[trafos.hv_bus]
+    part = joined_nodes(grid, np.ones(len(grid.branch_from), dtype=np.bool_))[hv_node]
+    at_slack = np.isin(hv_node, grid.slack_node) & ~np.isin(part, part[is_main])
+    return np.flatnonzero(is_main | at_slack).astype(np.int64)
 
 
 def _topology_notes(net: Any, model: Extraction, lines: _Lines, trafos: _Trafos) -> Iterable[str]:

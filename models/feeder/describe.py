@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from models.feeder.areas import supply_areas
 from models.feeder.base import Feeder, FeederDevices, FeederProfiles, FloatArray
 
 __all__ = ["describe"]
@@ -17,7 +18,7 @@ def describe(feeder: Feeder) -> dict[str, Any]:
     Powers are in kW and positive in the direction of their name (loads consume, generators generate), energies in
     kWh, lengths in km.
     """
-    grid = feeder.grid
+    grid, areas = feeder.grid, supply_areas(feeder)
     return {
         "name": feeder.name,
         "source": feeder.source,
@@ -28,6 +29,8 @@ def describe(feeder: Feeder) -> dict[str, Any]:
         "line_length_km": _sum(feeder.line_length_km),
         "transformers": [_trafo(feeder, place) for place in range(len(feeder.trafo_name))],
         "head_transformers": [feeder.trafo_name[place] for place in feeder.head_trafos],
+        "primary_substations": list(areas.cp_name),
+        "secondary_substations": list(areas.substation_name),
         "slack_vm_pu": [round(float(vm_pu), 6) for vm_pu in grid.slack_vm_pu],
         "voltage_levels": _levels(feeder),
         "devices": _devices(feeder.devices),

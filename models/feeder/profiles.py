@@ -47,6 +47,7 @@ class SimbenchProfiles:
         self.dt_s = dt_s
         self.n_steps = len(next(iter([*(pair[0] for pair in load.values()), *shapes.values()])))
         self.generation_names = tuple(sorted(shapes))
+        self.load_names = tuple(sorted(load))
         self._load_row = {name: row for row, name in enumerate(load)}
         self._load_p = _stack((pair[0] for pair in load.values()), self.n_steps)
         self._load_q = _stack((pair[1] for pair in load.values()), self.n_steps)
@@ -56,6 +57,11 @@ class SimbenchProfiles:
     def generation(self, name: str, first: int, count: int) -> FloatArray:
         """Return a generation shape, shape (count,), as a share of rated power, at least 0; KeyError if unknown."""
         shape: FloatArray = self._shapes[self._shape_row[name], self._window(first, count)].copy()
+        return shape
+
+    def load_share(self, name: str, first: int, count: int) -> FloatArray:
+        """Return a load shape, shape (count,), as a share of nominal active power; KeyError if unknown."""
+        shape: FloatArray = self._load_p[self._load_row[name], self._window(first, count)].copy()
         return shape
 
     def load_p_kw(self, first: int, count: int, devices: FeederDevices) -> FloatArray:
@@ -90,7 +96,7 @@ class SimbenchProfiles:
 def read_profiles(net: Any, devices: FeederDevices, source: str) -> SimbenchProfiles | None:
     """Return the profiles attached to a network, or None if it has none.
 
-    Only load profiles that a device uses are kept; generation shapes are all kept, so that further generators can use them.
+    All shapes without a gap are kept, so that further loads and generators can use them.
 
     Raises:
         FeederError: a device names a profile that is missing, a value is not finite, or the time labels are no year of
@@ -111,24 +117,36 @@ def read_profiles(net: Any, devices: FeederDevices, source: str) -> SimbenchProf
         for name in tables[table].columns
         if name != "time"
     }
-    names = sorted({name for name in devices.load_profile if name is not None})
-    columns = [f"{name}_{part}load" for name in names for part in ("p", "q")]
+    used = sorted({name for name in devices.load_profile if name is not None})
+    columns = [f"{name}_{part}load" for name in used for part in ("p", "q")]
     missing = [column for column in columns if column not in tables["load"]]
     missing += sorted({name for name in devices.sgen_profile if name is not None and name not in shapes})
     if missing:
         raise FeederError(f"{source}: the network's profiles lack {listing(missing)}, which its devices name")
+    names = {*used, *_complete_load_profiles(tables["load"])}
     load = {
         name: (
             _series(tables["load"], f"{name}_pload", source),
             _series(tables["load"], f"{name}_qload", source),
         )
-        for name in names
+        for name in sorted(names)
     }
     return (
         SimbenchProfiles(start_utc_s=start_utc_s, dt_s=dt_s, load=load, shapes=shapes)
         if load or shapes
         else None
     )
+
+
+def _complete_load_profiles(table: Any) -> set[str]:
+    """Return the load profiles that have active and reactive power and no gap in either."""
+    finite = {str(column) for column in table.columns if column != "time" and _is_finite(table[column])}
+    active = {column.removesuffix("_pload") for column in finite if column.endswith("_pload")}
+    return {name for name in active if f"{name}_qload" in finite}
+
+
+def _is_finite(column: Any) -> bool:
+    return column.dtype.kind in "fiu" and bool(np.isfinite(column.to_numpy(dtype=np.float64)).all())
 
 
 def _time_base(labels: list[str], source: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from twin.control import Observation, Site, checked
 from twin.control.forecast import forecast_kind, make_forecast
 from twin.control.registry import make_controller, resolve
 from twin.control.rehearsal import rehearse
+from twin.members import Communities
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 STRATEGIES = {
@@ -19,6 +20,9 @@ STRATEGIES = {
     "peak_shaving": {"limit_kw": 2.0, "export_limit_kw": 2.0},
     "mpc": {},
     "mpc persistence": {"forecast": "persistence", "replan_every_h": 1.0, "peak_weight_eur_kw": 0.05},
+    "cems": {},
+    "aggregator": {"give_above_soc": 0.3},
+    "aggregator_msd": {"orders": [{"start_h": 15, "duration_h": 2, "p_kw": -2.0}]},
     "night_charger.py:NightCharger": {"charge_until_h": 4.0},
 }
 STEPS_PER_DAY = 24
@@ -56,6 +60,31 @@ def site():
             soc_max=np.array([0.95, 1.0, 0.9]),
             loss_per_day=0.0013 * three,
         ),
+        communities=communities(),
+    )
+
+
+def communities():
+    """Return two communities under one CP, of the first two homes and of the third."""
+    return Communities(
+        name=("pair", "roofs"),
+        kind=("CER", "GACC"),
+        perimeter=("cp", "building"),
+        area=("cp", "roofs"),
+        cp=np.array([0, 0]),
+        cp_name=("cp",),
+        zone="NORD",
+        member_home=np.array([0, 1, 2]),
+        member_community=np.array([0, 0, 1]),
+        member_kind=("household",) * 3,
+        member_role=("prosumer", "producer", "prosumer"),
+        member_contract_kw=np.array([6.0, 3.0, 4.5]),
+        member_invest_eur=np.zeros(3),
+        member_first_step=np.zeros(3, dtype=np.int64),
+        member_end_step=np.full(3, N_STEPS),
+        member_opted_out=np.zeros(3, dtype=np.bool_),
+        member_reserve_share=np.array([0.0, 0.0, 0.2]),
+        member_delay_steps=np.array([0, 0, 1]),
     )
 
 
@@ -151,6 +180,7 @@ def test_a_feeder_without_batteries_is_served(strategy, site, pv_available_kw):
         pv_rated_kw=site.pv_rated_kw,
         battery_home=np.zeros(0, dtype=np.int64),
         battery=BatteryFleet(**{field.name: np.zeros(0) for field in fields(BatteryFleet)}),
+        communities=site.communities,
     )
     controller = build(strategy, bare)
     forecast = known_to(controller, bare, pv_available_kw)
@@ -160,7 +190,9 @@ def test_a_feeder_without_batteries_is_served(strategy, site, pv_available_kw):
     assert done.battery_kw.shape == (N_STEPS, 0)
 
 
-@pytest.mark.parametrize("builtin", ["none", "self_consumption", "peak_shaving", "mpc"])
+@pytest.mark.parametrize(
+    "builtin", ["none", "self_consumption", "peak_shaving", "mpc", "cems", "aggregator", "aggregator_msd"]
+)
 def test_a_builtin_asks_only_for_what_the_batteries_can_hold(builtin, site, pv_available_kw):
     controller = build(builtin, site)
     forecast = known_to(controller, site, pv_available_kw)

@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+from itertools import pairwise
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from twin.report import write_report
+from twin.report import write_member_page, write_report
 
 CHROMIUM = shutil.which("chromium")
 
@@ -216,3 +217,96 @@ def test_flows_in_megawatts_read_the_same_in_script_and_page(browser, tmp_path, 
     found = page.evaluate(f"() => {{ {text[start:stop]} return [90000, -12345.6, 9999.94, 3].map(power); }}")
     assert found == ["90.00 MW", "\u221212.35 MW", "9\u202f999.9 kW", "3.0 kW"]
     page.close()
+
+
+@pytest.fixture(scope="module")
+def community_pages(tmp_path_factory, make_community_run):
+    folder = make_community_run(tmp_path_factory.mktemp("run") / "communities")
+    return {"report": write_report(folder), "member": write_member_page(folder, "Borgo farm 14")}
+
+
+@pytest.fixture(params=["report", "member"])
+def community_page(browser, community_pages, request):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    seen = Watched(context.new_page())
+    seen.page.goto(community_pages[request.param].as_uri())
+    seen.page.eval_on_selector_all("details", "parts => parts.forEach(part => { part.open = true; })")
+    yield seen
+    context.close()
+
+
+@pytest.fixture
+def communities(browser, community_pages):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    page = context.new_page()
+    page.goto(community_pages["report"].as_uri())
+    page.wait_for_selector("#map-control.ready")
+    yield page
+    context.close()
+
+
+def test_pages_on_communities_open_offline_without_a_message_or_a_request(community_page):
+    outside = [url for url in community_page.requests if not url.startswith(("data:", "blob:"))]
+    assert outside == [community_page.page.url]
+    assert community_page.messages == []
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_axe_finds_no_violation_on_pages_on_communities(community_page, width):
+    community_page.page.set_viewport_size({"width": width, "height": 900})
+    result = Axe().run(community_page.page)
+    assert result.violations_count == 0, result.generate_report()
+
+
+def test_nothing_on_communities_is_wider_than_the_window(community_page):
+    for width in (1280, 800, 420):
+        community_page.page.set_viewport_size({"width": width, "height": 900})
+        assert community_page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_words_of_a_figure_stay_inside_it(community_page):
+    outside = community_page.page.eval_on_selector_all(
+        ".communities svg text",
+        """parts => parts.filter(part => {
+            const box = part.getBoundingClientRect(), svg = part.ownerSVGElement.getBoundingClientRect();
+            return box.left < svg.left - 1 || box.right > svg.right + 1 || box.top < svg.top - 1 || box.bottom > svg.bottom + 1;
+        }).map(part => part.textContent)""",
+    )
+    assert outside == []
+
+
+def test_headings_on_communities_never_skip_a_level(community_page):
+    levels = community_page.page.eval_on_selector_all(
+        "h1, h2, h3, h4", "parts => parts.map(part => Number(part.tagName[1]))"
+    )
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_the_strategy_switch_reaches_into_the_communities(communities):
+    page = communities
+    page.eval_on_selector_all("details", "parts => parts.forEach(part => { part.open = true; })")
+    page.check("input[name=strategy][value=mpc]")
+    shown = page.eval_on_selector_all(
+        ".communities [data-strategy]",
+        "parts => [...new Set(parts.filter(part => part.checkVisibility()).map(part => part.dataset.strategy))]",
+    )
+    assert shown == ["mpc"]
+
+
+def test_details_open_from_the_keyboard(communities):
+    page = communities
+    page.click("a[href='#community-2']")
+    assert page.is_hidden("#community-1-week-0-t >> xpath=..")
+    page.focus("article[aria-labelledby=community-2] summary")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#community-1-week-0-t >> xpath=..")
+
+
+def test_paper_shows_unfolded_communities_only(communities):
+    page = communities
+    page.click("article[aria-labelledby=community-1] summary")
+    page.emulate_media(media="print")
+    assert page.is_visible("#community-0-week-0-t >> xpath=..")
+    assert page.is_hidden("article[aria-labelledby=community-2] details")
+    assert page.is_visible("#value-0-t >> xpath=..")

@@ -8,6 +8,8 @@ import pytest
 
 from models.battery import BatteryFleet
 from twin.control import Observation, Proposal, Site
+from twin.control.aggregator import AggregatorMsdStrategy, AggregatorStrategy
+from twin.control.cems import CemsStrategy
 from twin.control.mpc import Mpc
 from twin.control.registry import BUILTIN, make_controller, resolve
 from twin.control.rules import NoControl, PeakShaving, SelfConsumption
@@ -44,11 +46,29 @@ def site():
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("none", NoControl), ("self_consumption", SelfConsumption), ("peak_shaving", PeakShaving), ("mpc", Mpc)],
+    [
+        ("none", NoControl),
+        ("self_consumption", SelfConsumption),
+        ("peak_shaving", PeakShaving),
+        ("mpc", Mpc),
+        ("cems", CemsStrategy),
+        ("aggregator", AggregatorStrategy),
+        ("aggregator_msd", AggregatorMsdStrategy),
+    ],
 )
-def test_every_builtin_name_finds_its_class(name, kind, tmp_path):
+def test_a_builtin_name_finds_its_class(name, kind, tmp_path):
     assert resolve(name, tmp_path) is kind
-    assert set(BUILTIN) == {"none", "self_consumption", "peak_shaving", "mpc"}
+
+
+@pytest.mark.parametrize("name", sorted(BUILTIN))
+def test_every_builtin_name_finds_a_class(name, tmp_path):
+    assert callable(resolve(name, tmp_path).decide)
+
+
+@pytest.mark.parametrize("name", ["cems", "aggregator", "aggregator_msd"])
+def test_a_strategy_above_the_homes_needs_communities(name, site, tmp_path):
+    with pytest.raises(InputError, match="communities: the scenario has none"):
+        make_controller(resolve(name, tmp_path), site, {})
 
 
 def test_a_class_of_a_module_is_found(tmp_path):
@@ -98,9 +118,9 @@ def test_an_installed_entry_point_is_found(tmp_path, monkeypatch):
     [
         (
             "self_consumtion",
-            r"'self_consumtion' is not known, did you mean 'self_consumption'\?; there are mpc, none",
+            r"'self_consumtion' is not known, did you mean 'self_consumption'\?; there are .*mpc, none",
         ),
-        ("zzz", "'zzz' is not known; there are mpc"),
+        ("zzz", r"'zzz' is not known; there are .*mpc, none"),
         ("no_such_module_anywhere:X", "importing 'no_such_module_anywhere' failed with ModuleNotFoundError"),
         ("twin.control.rules:NoControll", r"'NoControll' does not exist in it, did you mean 'NoControl'\?"),
         ("twin.control.rules:__name__", "'__name__' is not a class"),

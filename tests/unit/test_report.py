@@ -15,7 +15,7 @@ import pytest
 
 from twin.errors import RunFolderError
 from twin.report import build_report, write_report
-from twin.report import page as page_module
+from twin.report.document import soft
 from twin.results import RunReader
 
 VOID = {"meta", "input", "br", "img", "link", "hr", "wbr", "image", "path", "circle", "rect"}
@@ -394,7 +394,7 @@ def test_tables_far_from_a_limit_are_marked_to_be_left_out_on_paper(html):
 
 
 def test_long_names_break_after_punctuation_only():
-    assert str(page_module._soft("pandapower:create_cigre_network_mv")) == (
+    assert str(soft("pandapower:create_cigre_network_mv")) == (
         "pandapower:<wbr>create_<wbr>cigre_<wbr>network_<wbr>mv"
     )
-    assert str(page_module._soft("a:b & 13:00, gemello 0.1.0")) == "a:b &amp; 13:00, gemello 0.1.0"
+    assert str(soft("a:b & 13:00, gemello 0.1.0")) == "a:b &amp; 13:00, gemello 0.1.0"

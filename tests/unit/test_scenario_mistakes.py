@@ -131,7 +131,7 @@ def test_a_mistake_at_the_top_is_named_with_its_line(mistakes, entry, field, par
         (
             "- {kind: load, bus: b, name: x, profile: constnt, p_kw: 1}",
             ".profile",
-            "must be feeder, constant",
+            "must be feeder, feeder:NAME, constant",
         ),
         ("- {kind: load, bus: b, name: x, profile: m.a}", ".profile", "there is no source 'm'"),
         ("- {kind: load, bus: [b], name: x, profile: constant, p_kw: 1}", ".bus", "must be text"),

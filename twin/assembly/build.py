@@ -1,7 +1,7 @@
 """Scenario and feeder joined into a plant: every reference checked, every series cut to the period."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -12,14 +12,16 @@ from models.battery import BatteryFleet
 from models.errors import DeviceError
 from models.feeder.base import Feeder
 from twin.assembly.batteries import BatteryRows, add_batteries
+from twin.assembly.communities import build_communities
 from twin.assembly.generators import PvRows, add_pv
 from twin.assembly.homes import Homes
 from twin.assembly.inverters import inverter_fleet
 from twin.assembly.loads import LoadRows, add_loads
+from twin.assembly.prices import MarketSeries
 from twin.assembly.series import Period, SeriesBook, SourceFileError
 from twin.clock import utc_s
 from twin.errors import InputError, Mistake, ScenarioError
-from twin.plant import Plant, Tariff
+from twin.plant import Plant
 from twin.scenario import LoadedScenario
 from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
 from twin.scenario.schema import ExternalSpec
@@ -28,8 +30,6 @@ from twin.units import power_in_kw
 __all__ = ["ExternalLoad", "build_plant", "period_of"]
 
 Array = NDArray[np.float64]
-
-_PRICES = ("import_eur_kwh", "export_eur_kwh")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,10 @@ def build_plant(loaded: LoadedScenario, feeder: Feeder) -> tuple[Plant, tuple[Ex
     assembly.read_prices()
     assembly.check()
     try:
-        return assembly.plant(), tuple(assembly.external)
+        plant = assembly.plant()
     except (DeviceError, InputError) as error:
         raise ScenarioError([loaded.mistake("devices", str(error))]) from error
+    return replace(plant, communities=build_communities(loaded, feeder, plant)), tuple(assembly.external)
 
 
 class _Assembly:
@@ -79,7 +80,7 @@ class _Assembly:
         self._book = SeriesBook(loaded, feeder, period_of(loaded))
         self._homes = Homes(feeder)
         self._loads, self._pv, self._batteries = LoadRows(), PvRows(), BatteryRows()
-        self._prices: dict[str, Array] = {}
+        self._market = MarketSeries(loaded.scenario, self._book)
         self._mistakes: list[Mistake] = []
         self._entries = [(device.field, device.spec) for device in loaded.devices]
         self._seeds = np.random.SeedSequence(loaded.scenario.seed).spawn(2)
@@ -116,9 +117,9 @@ class _Assembly:
                 self._attempt(field, add)
 
     def read_prices(self) -> None:
-        """Read both prices."""
-        for name in _PRICES:
-            self._attempt(f"prices.{name}", partial(self._read_price, name))
+        """Read prices and emissions."""
+        for field, read in self._market.readers():
+            self._attempt(field, read)
 
     def check(self) -> None:
         """Raise all mistakes so far, and names used twice."""
@@ -136,8 +137,7 @@ class _Assembly:
 
     def plant(self) -> Plant:
         """Return the plant."""
-        tariff = Tariff(**{f"price_{name}": self._prices[name] for name in _PRICES})
-        return _plant(self._book.period, self._homes, self._loads, self._pv, self._batteries, tariff)
+        return _plant(self._book.period, self._homes, self._loads, self._pv, self._batteries, self._market)
 
     def _attempt(self, field: str, work: Callable[[], None]) -> None:
         try:
@@ -162,18 +162,6 @@ class _Assembly:
         loads.p_kw.append(silent)
         loads.q_kvar.append(silent)
 
-    def _read_price(self, name: str) -> None:
-        given = getattr(self._loaded.scenario.prices, name)
-        if isinstance(given, str):
-            values, unit = self._book.column(given)
-            if unit != "EUR/kWh":
-                raise InputError(
-                    f"{given!r} is in {unit}; a price needs a source with the unit EUR/kWh or EUR/MWh"
-                )
-            self._prices[name] = values
-        else:
-            self._prices[name] = np.full(self._book.period.n_steps, float(given))
-
 
 def _only_first(first: list[int], second: list[int]) -> NDArray[np.int64]:
     """Return the homes of ``first`` that are not homes of ``second``, in order."""
@@ -189,7 +177,7 @@ def _check_unique(what: str, names: list[str]) -> None:
 
 
 def _plant(
-    period: Period, homes: Homes, loads: LoadRows, pv: PvRows, batteries: BatteryRows, tariff: Tariff
+    period: Period, homes: Homes, loads: LoadRows, pv: PvRows, batteries: BatteryRows, market: MarketSeries
 ) -> Plant:
     p_battery_kw = [max(pair) for pair in zip(batteries.charge_kw, batteries.discharge_kw, strict=True)]
     return Plant(
@@ -221,7 +209,8 @@ def _plant(
             [spec.inverter for spec in batteries.spec], p_battery_kw, batteries.s_rated_kva
         ),
         battery_soc_start=np.array(batteries.soc_start, dtype=np.float64),
-        tariff=tariff,
+        tariff=market.tariff(),
+        market=market.market(),
     )
 
 

@@ -62,11 +62,7 @@ def _add_feeder_loads(spec: LoadSpec, *, book: SeriesBook, homes: Homes, rows: L
         steps = np.ones((book.period.n_steps, 1))
         p_kw, q_kvar = steps * devices.load_p_kw[chosen], steps * devices.load_q_kvar[chosen]
     else:
-        shape, unit = book.column(spec.profile)
-        if unit != "1":
-            raise InputError(
-                f"`from: feeder` scales the nominal loads, so {spec.profile!r} must have the unit 1, not {unit}"
-            )
+        shape = _shape(spec.profile, book)
         p_kw = shape[:, None] * devices.load_p_kw[chosen]
         q_kvar = shape[:, None] * devices.load_q_kvar[chosen]
     rows.names += names
@@ -87,6 +83,18 @@ def _pick_loads(devices: FeederDevices, chosen: IntArray) -> FeederDevices:
     )
 
 
+def _shape(profile: str, book: SeriesBook) -> Array:
+    """Return what scales the nominal loads of the network, shape (T,)."""
+    if profile.startswith("feeder:"):
+        return book.load_share(profile.removeprefix("feeder:"))
+    shape, unit = book.column(profile)
+    if unit != "1":
+        raise InputError(
+            f"`from: feeder` scales the nominal loads, so {profile!r} must have the unit 1, not {unit}"
+        )
+    return shape
+
+
 def _load_power(spec: LoadSpec, book: SeriesBook) -> Array:
     if spec.profile == "constant":
         if spec.p_kw is None:
@@ -94,6 +102,10 @@ def _load_power(spec: LoadSpec, book: SeriesBook) -> Array:
         return np.full(book.period.n_steps, spec.p_kw)
     if spec.profile == "feeder":
         raise InputError("`profile: feeder` goes with `from: feeder`; use `constant` or a column of a source")
+    if spec.profile.startswith("feeder:"):
+        if spec.p_kw is None:
+            raise InputError(f"{spec.profile!r} is a share of nominal power, so it needs p_kw")
+        return book.load_share(spec.profile.removeprefix("feeder:")) * spec.p_kw
     values, unit = book.column(spec.profile)
     if unit == "kW":
         return values

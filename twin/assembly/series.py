@@ -110,6 +110,11 @@ class SeriesBook:
             return values
         return resample_mean(values, profiles.dt_s, period.dt_s, offset_s=offset_s, n_steps=period.n_steps)
 
+    def load_share(self, name: str) -> Array:
+        """Return the network's load shape ``name`` as a share of nominal power, shape (T,)."""
+        _check_known("load", name, self.feeder_profiles().load_names)
+        return self.from_feeder(lambda first, count: self.feeder_profiles().load_share(name, first, count))
+
     def pv_share(self, spec: PvSpec) -> Array:
         """Return what a PV generator could give as a share of its peak power, shape (T,), at least 0."""
         profile = spec.profile
@@ -117,9 +122,7 @@ class SeriesBook:
             return np.ones(self.period.n_steps)
         if profile.startswith("feeder:"):
             name = profile.removeprefix("feeder:")
-            known = self.feeder_profiles().generation_names
-            if name not in known:
-                raise InputError(f"the network has no generation profile {name!r}; it has {', '.join(known)}")
+            _check_known("generation", name, self.feeder_profiles().generation_names)
             return self.from_feeder(
                 lambda first, count: self.feeder_profiles().generation(name, first, count)
             )
@@ -160,3 +163,8 @@ class SeriesBook:
             return pv.weather_share(file, array, times_utc_s=period.step_utc_s, dt_s=period.dt_s)
         except ModelError as error:
             raise InputError(str(error)) from error
+
+
+def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"the network has no {what} profile {name!r}; it has {', '.join(known)}")

@@ -17,6 +17,7 @@ from models.battery import BatteryFleet
 from twin.members import NOBODY, Communities
 
 __all__ = [
+    "NEVER_HEARD",
     "Controller",
     "ControllerFactory",
     "FloatArray",
@@ -29,6 +30,9 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+NEVER_HEARD = 2**31 - 1
+"""Age of the readings of a home that has not been heard of, in steps: older than any run is long."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,7 +102,10 @@ class Observation:
     price_export_eur_kwh: float
     forecast: Forecast
     age_steps: IntArray | None = None
-    """Age of the readings of each home, shape (H,), for levels above the EMS; None where all are of this step."""
+    """Age of the readings of each home, shape (H,), for levels above the EMS; None where all are of this step.
+
+    ``NEVER_HEARD`` where nothing has arrived: the readings of that home are NaN then.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

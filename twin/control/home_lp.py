@@ -22,7 +22,7 @@ Limits of a linear program:
   price for both: it then misses some income, but sells no energy it has bought in the same step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import highspy
@@ -31,11 +31,11 @@ from scipy.sparse import csc_array, eye_array, kron, vstack
 from scipy.sparse import hstack as join_columns
 
 from models.battery import BatteryFleet, power_limits_kw, retention
-from twin.control.base import FloatArray
+from twin.control.base import FloatArray, IntArray
 from twin.errors import ControllerError
 from twin.units import hours
 
-__all__ = ["HomeLp", "HomePlan", "HomeWindow"]
+__all__ = ["HomeLp", "HomePlan", "HomeTerms", "HomeWindow", "battery_subset"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +51,12 @@ class HomeWindow:
     """State of charge of each battery at the start, shape (K,)."""
     stored_value_eur_kwh: FloatArray
     """Worth of the energy left in each battery at the end of the window, shape (K,)."""
+    keep_soc: FloatArray | None = None
+    """State of charge that the plan does not go below, shape (K,), where above ``soc_min``; None for none."""
+    grid_min_kw: FloatArray | None = None
+    """Lowest power at the meter in each step, shape (n,); kept as far as resting batteries would; None for none."""
+    grid_max_kw: FloatArray | None = None
+    """Highest power at the meter in each step, shape (n,); kept as far as resting batteries would; None for none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +67,17 @@ class HomePlan:
     """Power of each battery, shape (n, K), charging positive."""
     cost_eur: float
     """Objective: energy cost, less the worth of the energy left, plus the peak term."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HomeTerms:
+    """What a window puts into the program: costs and bounds in the order of its columns and rows."""
+
+    cost: FloatArray
+    column_lower: FloatArray
+    column_upper: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
 
 
 class HomeLp:
@@ -81,11 +98,28 @@ class HomeLp:
         self._horizon = horizon
         self._peak_weight_eur_kw = peak_weight_eur_kw
         self._kept = retention(fleet, dt_s)
-        matrix = self._matrix()
-        n_rows, n_columns = matrix.shape
+        self.matrix = self._matrix()
+        """Coefficients, in the order of :meth:`terms`."""
+        n_rows, n_columns = self.matrix.shape
         self._columns = np.arange(n_columns, dtype=np.int32)
         self._rows = np.arange(n_rows, dtype=np.int32)
-        self._highs = _solver(matrix)
+        self._highs = _solver(self.matrix)
+        self._window: HomeWindow | None = None
+
+    @property
+    def horizon(self) -> int:
+        """Longest window in steps."""
+        return self._horizon
+
+    @property
+    def fleet(self) -> BatteryFleet:
+        """The batteries of the home."""
+        return self._fleet
+
+    @property
+    def first_meter_column(self) -> int:
+        """Where the import of each step of the horizon begins among the columns; the export follows it."""
+        return 3 * self._fleet.n * self._horizon
 
     def solve(self, window: HomeWindow) -> HomePlan:
         """Return the cheapest plan for ``window``.
@@ -93,29 +127,68 @@ class HomeLp:
         Raises:
             ControllerError: the window holds values that are not numbers, or the solver found no optimum.
         """
-        n = len(window.net_kw)
-        self._refuse_gaps(window)
-        cost = self._costs(window)
-        lower, upper = self._column_bounds(window)
-        row_lower, row_upper = self._row_bounds(window)
+        terms = self.terms(window)
         highs = self._highs
-        highs.changeColsCost(len(cost), self._columns, cost)
-        highs.changeColsBounds(len(lower), self._columns, lower, upper)
-        highs.changeRowsBounds(len(row_lower), self._rows, row_lower, row_upper)
-        highs.run()
-        status = highs.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
-            raise ControllerError(
-                f"home {self._home_name!r}, step {window.step}: the LP over {n} steps ended with status "
-                f"{highs.modelStatusToString(status)!r} instead of an optimum; check the battery's parameters and "
-                "the prices, or use another strategy"
-            )
-        blocks = np.asarray(highs.getSolution().col_value)[: 2 * self._fleet.n * self._horizon]
+        highs.changeColsBounds(len(self._columns), self._columns, terms.column_lower, terms.column_upper)
+        highs.changeRowsBounds(len(self._rows), self._rows, terms.row_lower, terms.row_upper)
+        self._window = window
+        return self._run(window, terms.cost)
+
+    def reprice(self, price_import_eur_kwh: FloatArray, price_export_eur_kwh: FloatArray) -> HomePlan:
+        """Return the cheapest plan for the last window at other prices, shape (n,) each.
+
+        Raises:
+            ValueError: no window has been solved yet.
+            ControllerError: as :meth:`solve`.
+        """
+        if self._window is None:
+            raise ValueError("reprice() changes the prices of a window; call solve() first")
+        window = replace(
+            self._window, price_import_eur_kwh=price_import_eur_kwh, price_export_eur_kwh=price_export_eur_kwh
+        )
+        self._refuse_gaps(window)
+        return self._run(window, self._costs(window))
+
+    def terms(self, window: HomeWindow) -> HomeTerms:
+        """Return costs and bounds for ``window``, in the order of ``matrix``.
+
+        Raises:
+            ControllerError: the window holds values that are not numbers.
+        """
+        self._refuse_gaps(window)
+        column_lower, column_upper = self._column_bounds(window)
+        row_lower, row_upper = self._row_bounds(window)
+        return HomeTerms(
+            cost=self._costs(window),
+            column_lower=column_lower,
+            column_upper=column_upper,
+            row_lower=row_lower,
+            row_upper=row_upper,
+        )
+
+    def plan(self, window: HomeWindow, columns: FloatArray, *, cost_eur: float) -> HomePlan:
+        """Return the plan that a solution ``columns`` of the program means, within what the batteries can hold."""
+        n = len(window.net_kw)
+        blocks = columns[: 2 * self._fleet.n * self._horizon]
         charge_kw, discharge_kw = blocks.reshape(2, self._fleet.n, self._horizon)
         battery_kw = (charge_kw - discharge_kw).T[:n].copy()
         lowest_kw, highest_kw = power_limits_kw(self._fleet, window.soc, self._dt_s)
         battery_kw[0] = np.clip(battery_kw[0], lowest_kw, highest_kw)  # the solver keeps bounds to 1e-7 only
-        return HomePlan(battery_kw=battery_kw, cost_eur=float(highs.getInfo().objective_function_value))
+        return HomePlan(battery_kw=battery_kw, cost_eur=cost_eur)
+
+    def _run(self, window: HomeWindow, cost: FloatArray) -> HomePlan:
+        highs = self._highs
+        highs.changeColsCost(len(cost), self._columns, cost)
+        highs.run()
+        status = highs.getModelStatus()
+        if status != highspy.HighsModelStatus.kOptimal:
+            raise ControllerError(
+                f"home {self._home_name!r}, step {window.step}: the LP over {len(window.net_kw)} steps ended with "
+                f"status {highs.modelStatusToString(status)!r} instead of an optimum; check the battery's parameters "
+                "and the prices, or use another strategy"
+            )
+        columns = np.asarray(highs.getSolution().col_value)
+        return self.plan(window, columns, cost_eur=float(highs.getInfo().objective_function_value))
 
     def _matrix(self) -> csc_array:
         """Return the coefficients; columns c, d, e by battery, then m, x, and u; each over the horizon."""
@@ -161,10 +234,11 @@ class HomeLp:
         power[0, :, 0], power[1, :, 0] = highest_kw, -lowest_kw
         resting_kwh = (window.soc * fleet.capacity_kwh)[:, None] * self._kept[:, None] ** np.arange(1, n + 1)
         e_lower, e_upper = np.zeros((fleet.n, self._horizon)), np.full((fleet.n, self._horizon), np.inf)
-        e_lower[:, :n] = np.minimum((fleet.soc_min * fleet.capacity_kwh)[:, None], resting_kwh)
+        keep_soc = fleet.soc_min if window.keep_soc is None else np.maximum(fleet.soc_min, window.keep_soc)
+        e_lower[:, :n] = np.minimum((keep_soc * fleet.capacity_kwh)[:, None], resting_kwh)
         e_upper[:, :n] = np.maximum((fleet.soc_max * fleet.capacity_kwh)[:, None], resting_kwh)
         meter = np.zeros((2, self._horizon))
-        meter[:, :n] = np.inf
+        meter[:, :n] = _meter_bounds_kw(window)
         n_peak = len(self._columns) - power.size - e_lower.size - meter.size
         lower = np.concatenate([np.zeros(power.size), e_lower.ravel(), np.zeros(meter.size + n_peak)])
         upper = np.concatenate([power.ravel(), e_upper.ravel(), meter.ravel(), np.full(n_peak, np.inf)])
@@ -188,6 +262,21 @@ class HomeLp:
                     f"home {self._home_name!r}, step {window.step}: {name}[{int(np.flatnonzero(~good)[0])}] of the "
                     "window is not a finite number; fill the gap in the profile, price or measurement it comes from"
                 )
+
+
+def battery_subset(fleet: BatteryFleet, index: IntArray) -> BatteryFleet:
+    """Return the batteries at positions ``index`` of a fleet."""
+    return BatteryFleet(**{field.name: getattr(fleet, field.name)[index] for field in fields(fleet)})
+
+
+def _meter_bounds_kw(window: HomeWindow) -> FloatArray:
+    """Return the largest import and export of each step, shape (2, n), at least those with batteries at rest."""
+    bounds_kw = np.full((2, len(window.net_kw)), np.inf)
+    if window.grid_max_kw is not None:
+        bounds_kw[0] = np.maximum(window.grid_max_kw, np.maximum(window.net_kw, 0.0))
+    if window.grid_min_kw is not None:
+        bounds_kw[1] = np.maximum(-window.grid_min_kw, np.maximum(-window.net_kw, 0.0))
+    return bounds_kw
 
 
 def _solver(matrix: csc_array) -> Any:

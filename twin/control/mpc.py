@@ -4,13 +4,9 @@ One linear program per home (:mod:`twin.control.home_lp`), kept in the solver an
 battery are skipped, several batteries of a home are planned together. One program for each home, rather than one
 for all, because the homes do not share a constraint.
 
-Energy left at the end of the window has a worth, or every plan would end with an empty battery. Unless given, it
-is the discharge efficiency times the middle between the mean import and the mean export price of the window: less
-than the energy saves when it is used, more than it earns when it is sold, so it is neither hoarded nor dumped. It is
-taken from windows of full length only; the shorter ones at the end of the run keep the last one. A plan whose
-window reaches the end of the run is therefore never dearer than any other way to run the same battery, the energy
-left being counted at that worth, if the forecast is perfect, prices are not negative and export pays no more than
-import costs.
+Energy left at the end of the window has a worth (:mod:`twin.control.worth`). A plan whose window reaches the end of
+the run is never dearer than any other way to run the same battery, the energy left being counted at that worth, if the
+forecast is perfect, prices are not negative and export pays no more than import costs.
 
 The standing loss takes a battery at rest below ``soc_min``; the plan keeps enough energy to stay above.
 
@@ -20,20 +16,21 @@ plan can be given a caution: buying counts dearer and selling cheaper by it in t
 at the end of the window. Surplus is then stored while it is there, and stored energy used while there is need.
 """
 
-from dataclasses import fields
-from typing import get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 
-from models.battery import BatteryFleet, clip_power_kw, power_limits_kw
+from models.battery import clip_power_kw, power_limits_kw
 from twin.control.base import FloatArray, IntArray, Observation, Proposal, Site
 from twin.control.forecast import ForecastKind
-from twin.control.home_lp import HomeLp, HomeWindow
+from twin.control.home_lp import HomeLp, HomeWindow, battery_subset
+from twin.control.levels import Settles
 from twin.control.sharing import share_out_kw
+from twin.control.worth import StorageWorth
 from twin.plant import total_by
 from twin.units import hours
 
-__all__ = ["Mpc"]
+__all__ = ["Mpc", "checked_caution"]
 
 _CAUTION_EUR_KWH = 0.02
 
@@ -47,6 +44,8 @@ class Mpc:
         replan_every_h: time between two plans [h]; in between the meter of each home follows the plan: its batteries
             make up for what load, PV and stored energy differ from the plan.
         forecast: what the plan may know; the runner gives the strategy a forecast of this kind.
+        forecast_seed: seed of a noisy forecast.
+        forecast_error: error of a noisy forecast a day ahead, see :class:`twin.control.forecast.NoisyForecast`.
         terminal_price_eur_kwh: worth of a stored kWh at the end of the window [EUR/kWh]; from the prices unless
             given.
         caution_eur_kwh: distrust of the forecast, see above [EUR/kWh]; unless given, 0 with a perfect forecast and
@@ -57,13 +56,18 @@ class Mpc:
         ValueError: a parameter is outside its range.
     """
 
-    def __init__(
+    level: ClassVar[int] = 1
+    settles: ClassVar[Settles] = "community"
+
+    def __init__(  # noqa: PLR0913 - a strategy has as many parameters as it offers
         self,
         site: Site,
         *,
         horizon_h: float = 24.0,
         replan_every_h: float = 0.25,
         forecast: ForecastKind = "perfect",
+        forecast_seed: int = 0,
+        forecast_error: float = 0.2,
         terminal_price_eur_kwh: float | None = None,
         caution_eur_kwh: float | None = None,
         peak_weight_eur_kw: float = 0.0,
@@ -74,29 +78,20 @@ class Mpc:
             )
         if not 0.0 < replan_every_h <= horizon_h:
             raise ValueError(f"replan_every_h must be above 0 and at most horizon_h (got {replan_every_h:g})")
-        if forecast not in get_args(ForecastKind):
-            raise ValueError(
-                f"forecast must be one of {', '.join(get_args(ForecastKind))} (got {forecast!r})"
-            )
         if terminal_price_eur_kwh is not None and not np.isfinite(terminal_price_eur_kwh):
             raise ValueError(f"terminal_price_eur_kwh must be finite (got {terminal_price_eur_kwh:g})")
-        if caution_eur_kwh is None:
-            caution_eur_kwh = 0.0 if forecast == "perfect" else _CAUTION_EUR_KWH
-        _refuse_negative("caution_eur_kwh", caution_eur_kwh)
         _refuse_negative("peak_weight_eur_kw", peak_weight_eur_kw)
-        self.forecast = forecast
+        self._caution_eur_kwh = checked_caution(caution_eur_kwh, forecast)
+        self.forecast, self.forecast_seed, self.forecast_error = forecast, forecast_seed, forecast_error
         self._site = site
         self._horizon = min(round(horizon_h / hours(site.dt_s)), site.n_steps)
         self._replan_steps = max(round(replan_every_h / hours(site.dt_s)), 1)
-        self._caution_eur_kwh = caution_eur_kwh
-        self._terminal_price_eur_kwh = terminal_price_eur_kwh
-        self._stored_value_eur_kwh = np.full(site.battery.n, np.nan)
-        self._longest = 0
+        self._worth = StorageWorth(site.battery.eta_discharge, price_eur_kwh=terminal_price_eur_kwh)
         self._homes = _batteries_by_home(site.battery_home)
         self._programs = [
             HomeLp(
                 site.home_name[home],
-                _subset(site.battery, batteries),
+                battery_subset(site.battery, batteries),
                 dt_s=site.dt_s,
                 horizon=self._horizon,
                 peak_weight_eur_kw=peak_weight_eur_kw,
@@ -110,7 +105,7 @@ class Mpc:
     @property
     def stored_value_eur_kwh(self) -> FloatArray:
         """Worth of the energy left in each battery at the end of the last window, shape (B,); NaN before the first."""
-        return self._stored_value_eur_kwh
+        return self._worth.eur_kwh
 
     def decide(self, seen: Observation) -> Proposal:
         """Return the planned power of the present step.
@@ -139,7 +134,7 @@ class Mpc:
     def _plan(self, seen: Observation) -> None:
         load_kw, pv_kw = seen.forecast.window(seen.step, self._horizon)
         price_import, price_export = seen.forecast.prices(seen.step, self._horizon)
-        self._value_storage(price_import, price_export)
+        stored_value_eur_kwh = self._worth.see(price_import, price_export)
         self._plan_net_kw = load_kw + pv_kw
         net_kw = np.ascontiguousarray(self._plan_net_kw.T)
         caution_eur_kwh = self._caution_eur_kwh * (1.0 - np.arange(len(price_import)) / len(price_import))
@@ -151,18 +146,24 @@ class Mpc:
                 price_import_eur_kwh=price_import + caution_eur_kwh,
                 price_export_eur_kwh=price_export - caution_eur_kwh,
                 soc=seen.soc[batteries],
-                stored_value_eur_kwh=self._stored_value_eur_kwh[batteries],
+                stored_value_eur_kwh=stored_value_eur_kwh[batteries],
             )
             plan_kw[:, batteries] = program.solve(window).battery_kw
         self._plan_step, self._plan_kw = seen.step, plan_kw
 
-    def _value_storage(self, price_import: FloatArray, price_export: FloatArray) -> None:
-        if self._terminal_price_eur_kwh is not None:
-            self._stored_value_eur_kwh = np.full(self._site.battery.n, self._terminal_price_eur_kwh)
-        elif len(price_import) >= self._longest:
-            self._longest = len(price_import)
-            middle = 0.5 * (float(price_import.mean()) + float(price_export.mean()))
-            self._stored_value_eur_kwh = self._site.battery.eta_discharge * middle
+
+def checked_caution(caution_eur_kwh: float | None, forecast: ForecastKind) -> float:
+    """Return the caution to plan with: as given, else 0 with a perfect forecast and 0.02 with another [EUR/kWh].
+
+    Raises:
+        ValueError: there is no such kind of forecast, or the caution is negative or not finite.
+    """
+    if forecast not in get_args(ForecastKind):
+        raise ValueError(f"forecast must be one of {', '.join(get_args(ForecastKind))} (got {forecast!r})")
+    if caution_eur_kwh is None:
+        return 0.0 if forecast == "perfect" else _CAUTION_EUR_KWH
+    _refuse_negative("caution_eur_kwh", caution_eur_kwh)
+    return caution_eur_kwh
 
 
 def _refuse_negative(name: str, value: float) -> None:
@@ -172,7 +173,3 @@ def _refuse_negative(name: str, value: float) -> None:
 
 def _batteries_by_home(battery_home: IntArray) -> list[tuple[int, IntArray]]:
     return [(int(home), np.flatnonzero(battery_home == home)) for home in np.unique(battery_home)]
-
-
-def _subset(fleet: BatteryFleet, index: IntArray) -> BatteryFleet:
-    return BatteryFleet(**{field.name: getattr(fleet, field.name)[index] for field in fields(fleet)})

@@ -26,6 +26,12 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "self_consumption": "twin.control.rules:SelfConsumption",
         "peak_shaving": "twin.control.rules:PeakShaving",
         "mpc": "twin.control.mpc:Mpc",
+        "cems": "twin.control.cems:CemsStrategy",
+        "aggregator": "twin.control.aggregator:AggregatorStrategy",
+        "aggregator_msd": "twin.control.aggregator:AggregatorMsdStrategy",
+        "cems_mpc": "twin.control.community_mpc:CemsMpc",
+        "aggregator_mpc": "twin.control.community_mpc:AggregatorMpc",
+        "aggregator_msd_mpc": "twin.control.community_mpc:AggregatorMsdMpc",
     }
 )
 """Built-in strategies and where they are, imported only when used."""

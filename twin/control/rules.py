@@ -4,19 +4,24 @@ Every proposal lies within :func:`models.battery.power_limits_kw`, so a battery 
 """
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from models.battery import power_limits_kw
 from twin.control.base import FloatArray, Observation, Proposal, Site
+from twin.control.levels import Settles
 from twin.control.sharing import share_out_kw
 from twin.plant import total_by
 
-__all__ = ["NoControl", "PeakShaving", "SelfConsumption"]
+__all__ = ["NoControl", "PeakShaving", "SelfConsumption", "self_consumption_kw"]
 
 
 class NoControl:
     """Batteries rest; PV feeds in all it can."""
+
+    level: ClassVar[int] = 0
+    settles: ClassVar[Settles] = "community"
 
     def __init__(self, site: Site) -> None:
         self._battery_kw = np.zeros(len(site.battery_home))
@@ -34,17 +39,29 @@ class SelfConsumption:
     in proportion to the power they have available.
     """
 
+    level: ClassVar[int] = 1
+    settles: ClassVar[Settles] = "community"
+
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def decide(self, seen: Observation) -> Proposal:
         """Return charging from surplus and discharging into deficit."""
-        site = self._site
-        net_kw = seen.load_kw + seen.pv_kw
-        lowest_kw, highest_kw = power_limits_kw(site.battery, seen.soc, site.dt_s)
-        charge_kw = share_out_kw(np.maximum(-net_kw, 0.0), highest_kw, home=site.battery_home)
-        discharge_kw = share_out_kw(np.maximum(net_kw, 0.0), -lowest_kw, home=site.battery_home)
-        return Proposal(battery_kw=charge_kw - discharge_kw)
+        return Proposal(battery_kw=self_consumption_kw(self._site, seen.load_kw + seen.pv_kw, soc=seen.soc))
+
+
+def self_consumption_kw(site: Site, net_kw: FloatArray, *, soc: FloatArray) -> FloatArray:
+    """Return the power of each battery, shape (B,), that takes the surplus and covers the deficit of its home.
+
+    Args:
+        site: the plant.
+        net_kw: load + PV of each home, shape (H,).
+        soc: state of charge of each battery, shape (B,).
+    """
+    lowest_kw, highest_kw = power_limits_kw(site.battery, soc, site.dt_s)
+    charge_kw = share_out_kw(np.maximum(-net_kw, 0.0), highest_kw, home=site.battery_home)
+    discharge_kw = share_out_kw(np.maximum(net_kw, 0.0), -lowest_kw, home=site.battery_home)
+    return charge_kw - discharge_kw
 
 
 class PeakShaving:
@@ -72,6 +89,9 @@ class PeakShaving:
     Raises:
         ValueError: a parameter is outside its range.
     """
+
+    level: ClassVar[int] = 1
+    settles: ClassVar[Settles] = "community"
 
     def __init__(
         self,

@@ -212,6 +212,14 @@ class KpiAccumulator:
         by_name = {value.name: value for value in found}
         return tuple(by_name[entry.name] for entry in MEASURED)
 
+    def battery_change_kwh(self) -> NDArray[np.float64]:
+        """Return the energy in each battery, end less start, shape (B,) [kWh].
+
+        Raises:
+            ValueError: no step was taken.
+        """
+        return self._complete().batteries.stored_kwh.change
+
     def elements(self) -> list[dict[str, Any]]:
         """Return one row per bus, line, transformer and home.
 

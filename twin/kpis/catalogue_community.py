@@ -101,11 +101,22 @@ COMMUNITY: Final = (
         source=_RULES,
     ),
     _in_community(
+        name="members_stored_eur",
+        label="Energy left in the members' batteries",
+        unit="EUR",
+        better="neutral",
+        definition=(
+            "Worth of what the batteries hold more at the end than at the start: what of it reaches the terminals, at the "
+            "middle of mean import and mean export price."
+        ),
+        source=PROJECT_SOURCE,
+    ),
+    _in_community(
         name="members_net_eur",
         label="Net cost of the members",
         unit="EUR",
         better="lower",
-        definition="Bills less sales, premium and network charges returned; energy left in batteries has no price.",
+        definition="Bills less sales, premium, network charges returned and the worth of the energy left in batteries.",
         source=_RULES,
     ),
 )

@@ -8,6 +8,8 @@ import numpy as np
 from twin.kpis import KPIS, KpiContext, KpiValue, Verdict
 from twin.report.answer import answer
 from twin.report.clock import Clock
+from twin.report.communities.run import CommunityRun, read_communities
+from twin.report.communities.words import section_words
 from twin.report.describe import (
     definition_table,
     element_tables,
@@ -32,6 +34,7 @@ from twin.report.sampling import (
     worst_of_elements,
 )
 from twin.report.spread import spread_table
+from twin.report.strategy_names import strategy_labels
 from twin.report.table import comparison_table
 from twin.results import RunReader
 from twin.signals import Axis
@@ -47,10 +50,8 @@ class _Stored:
     """What is read of one strategy before the common steps are known."""
 
     def __init__(self, name: str, run: RunReader, context: KpiContext) -> None:
-        state = run.manifest.strategies[name]
-        same = [other for other in run.manifest.strategies.values() if other.label == state.label]
         self.key = name
-        self.name = state.label if len(same) == 1 else f"{state.label} ({name})"
+        self.name = strategy_labels(run.manifest)[name]
         self.reader = open_strategy(run, name)
         self.feeder: dict[str, Array] = {}
         self.flow_kw: Array = _NOTHING
@@ -161,6 +162,15 @@ def _no_series(strategies: Sequence[StrategyData], stored: Sequence[_Stored]) ->
     )
 
 
+def _communities(run: RunReader, stored: Sequence[_Stored]) -> CommunityRun | None:
+    values = {entry.key: {value.name: value for value in entry.values} for entry in stored}
+    return read_communities(run, strategy_labels(run.manifest), values)
+
+
+def _community_answer(communities: CommunityRun | None) -> tuple[str, ...]:
+    return () if communities is None else section_words(communities.strategies)
+
+
 def collect(run: RunReader) -> ReportData:
     """Read a run, finished or not, and return what its report shows.
 
@@ -187,6 +197,7 @@ def collect(run: RunReader) -> ReportData:
     incomplete = [entry.label for entry in stored if entry.n_steps < context.n_steps]
     comparison = comparison_table(KPIS, values, times, incomplete=incomplete)
     limits = context.limits
+    communities = _communities(run, stored)
     return ReportData(
         title=str(scenario.get("name", run.manifest.scenario)),
         description=str(scenario.get("description") or ""),
@@ -203,7 +214,7 @@ def collect(run: RunReader) -> ReportData:
         comparison=comparison,
         cards=_cards(found),
         questions=tuple(questions.items()),
-        answer=_answer(stored, context),
+        answer=(*_answer(stored, context), *_community_answer(communities)),
         held=_held(strategies, feeder),
         no_series=_no_series(strategies, stored),
         notes=(*(str(note) for note in raw["notes"]), *run.manifest.notes),
@@ -212,5 +223,6 @@ def collect(run: RunReader) -> ReportData:
         method_tables=(definition_table({row.name for group in comparison.groups for row in group.rows}),),
         version_tables=version_tables(run.manifest),
         method_notes=method_notes(run.manifest, clock),
+        communities=communities,
         extras={"scenario": text},
     )

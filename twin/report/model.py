@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.report.clock import Clock
+from twin.report.communities.run import CommunityRun
 
 __all__ = [
     "Array",
@@ -211,4 +212,6 @@ class ReportData:
     method_tables: tuple[Table, ...] = ()
     version_tables: tuple[Table, ...] = ()
     method_notes: tuple[str, ...] = ()
+    communities: CommunityRun | None = None
+    """None for a run without communities."""
     extras: Mapping[str, str] = field(default_factory=dict)

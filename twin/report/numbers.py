@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["decimals_for", "number_text", "quantity_text", "scaled_unit"]
+__all__ = ["decimals_for", "number_text", "quantity_text", "scaled_unit", "short"]
 
 _DIGITS = {"pu": 4, "1": 3, "EUR": 2}
 """Decimals of units whose size says nothing about their resolution."""
@@ -57,3 +57,8 @@ def quantity_text(value: float, unit: str, among: Sequence[float] = ()) -> str:
     shown, per = scaled_unit(numbers, unit)
     decimals = decimals_for([number / per for number in numbers], shown)
     return f"{number_text(value / per, decimals)} {shown}"
+
+
+def short(words: str, most: int = 28) -> str:
+    """Return words that fit beside a bar: cut with an ellipsis where they have more than ``most`` letters."""
+    return words if len(words) <= most else f"{words[: most - 1].rstrip()}\u2026"

@@ -1,40 +1,37 @@
 """Report data to one self-contained HTML page."""
 
 import base64
-import hashlib
 import json
-import re
 import zlib
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twin.report.colour import VOLTAGE_PALETTE, loading_class
+from twin.report.communities.section import community_section
 from twin.report.daily import is_long
+from twin.report.document import asset, policy, render, trusted
 from twin.report.figures_map import LINE_STYLES, map_legend
 from twin.report.model import Array, Card, ReportData, StrategyData
 from twin.report.panels import build_panels
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 __all__ = ["TOC", "page"]
 
 TOC = (
     ("summary", "Summary"),
+    ("communities", "Communities"),
     ("grid", "Grid and assumptions"),
     ("map", "Feeder map"),
     ("voltage", "Voltage"),
     ("flow", "Transformer flow, peak and loading"),
     ("day", "One day in detail"),
     ("worst", "Worst nodes, lines and transformers"),
+    ("each", "Each community in detail"),
     ("methods", "Methods and assumptions"),
 )
 """Id and title of each section."""
+_OF_COMMUNITIES = ("communities", "each")
 
 _VERDICTS = {
     "pass": ("v-pass", "\u2713"),
@@ -44,27 +41,8 @@ _VERDICTS = {
     "indicative, likely exceeded": ("v-exceeded", "\u2248\u2715"),
     "not assessed": ("v-none", "\u2013"),
 }
-_LONG_WORD = re.compile(r"\S{21,}")
-_BREAKABLE = re.compile(r"([:/_]+)(?=\w)")
 _LEVELS = 255
 _FIGURES = ("maps", "bands", "profiles", "heat", "flow", "duration", "day")
-
-
-@cache
-def _asset(name: str) -> str:
-    return (files("twin.report") / "assets" / name).read_text(encoding="utf-8").strip()
-
-
-def _csp_hash(content: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode("ascii") + "'"
-
-
-def _policy(css: str, js: str) -> str:
-    """Return a content security policy that lets nothing in or out but what is on the page."""
-    return (
-        f"default-src 'none'; style-src {_csp_hash(css)}; script-src {_csp_hash(js)}; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 def _packed(values: NDArray[np.uint8]) -> str:
@@ -136,52 +114,37 @@ def _map_data(data: ReportData, scale: tuple[float, float]) -> tuple[str, int, i
     return text, len(longest.steps), longest.every
 
 
-def _trusted(markup: str) -> "Markup":
-    """Return markup made by this package, in which all text from outside is escaped."""
-    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
-
-    return Markup(markup)  # noqa: S704 - made here, see above
-
-
-def _soft(text: str) -> "Markup":
-    """Return text whose long names may break after ``: / _``, so that they do not break anywhere."""
-    from markupsafe import Markup, escape  # noqa: PLC0415 - comes with jinja2
-
-    marked = _LONG_WORD.sub(lambda word: _BREAKABLE.sub(r"\1<wbr>", word[0]), str(escape(text)))
-    return Markup(marked)  # noqa: S704 - escaped before
+def _toc(data: ReportData) -> tuple[tuple[str, str], ...]:
+    """Return id and title of each section; a run without communities has none on them."""
+    return tuple(entry for entry in TOC if data.communities is not None or entry[0] not in _OF_COMMUNITIES)
 
 
 def page(data: ReportData) -> str:
     """Return the report as one HTML document without any outside request."""
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - 0.1 s that only a report needs
-
-    css, js = _asset("report.css"), _asset("report.js")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["soft"] = _soft
+    section = None if data.communities is None else community_section(data.communities)
+    css, js = asset("report.css"), asset("report.js")
+    if section is not None:
+        css = f"{css}\n{asset('communities.css')}"
     panels, day_words = build_panels(data)
     map_json, map_steps, map_every = _map_data(data, panels.scale)
-    safe = {
-        kind: [
-            {**{key: getattr(panel, key) for key in panel.__slots__}, "svg": _trusted(panel.svg)}
-            for panel in group
-        ]
-        for kind, group in ((kind, getattr(panels, kind)) for kind in _FIGURES)
-    }
-    text = environment.from_string(_asset("report.html.j2")).render(
+    toc = _toc(data)
+    return render(
+        "report.html.j2",
         d=data,
-        css=_trusted(css),
-        js=_trusted(js),
-        csp=_trusted(_policy(css, js)),
-        toc=TOC,
-        figures=safe,
+        c=section,
+        css=trusted(css),
+        js=trusted(js),
+        csp=trusted(policy(css, js)),
+        toc=toc,
+        number={id_: place for place, (id_, _) in enumerate(toc, start=1)},
+        figures={kind: getattr(panels, kind) for kind in _FIGURES},
         day_words=day_words,
         long=any(is_long(strategy.n_steps, data.clock) for strategy in data.strategies),
-        key_svg=_trusted(map_legend(panels.scale)),
-        map_json=_trusted(map_json),
+        key_svg=trusted(map_legend(panels.scale)),
+        map_json=trusted(map_json),
         map_steps=map_steps,
         map_every=map_every,
         reasons=lambda question: _reasons(data, question),
         verdict_class=lambda verdict: _VERDICTS[verdict][0],
         verdict_sign=lambda verdict: _VERDICTS[verdict][1],
     )
-    return text + "\n"

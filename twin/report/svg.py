@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from twin.report.clock import Tick
 
-__all__ = ["Drawing", "Frame", "num", "path", "round_ticks", "thin"]
+__all__ = ["Drawing", "Frame", "num", "path", "round_ticks", "stairs", "thin"]
 
 Array = NDArray[np.floating | np.integer]
 
@@ -37,6 +37,23 @@ def path(x: Array, y: Array) -> str:
     kept = moves.any(axis=1)
     head = f"M{points[0, 0] / 10:g} {points[0, 1] / 10:g}"
     return head + "".join(f"l{dx / 10:g} {dy / 10:g}" for dx, dy in moves[kept])
+
+
+def stairs(edges: Array, levels: Array) -> str:
+    """Return path data of a line that keeps each level between its two edges (0.1 px), without the way up and down.
+
+    Args:
+        edges: horizontal pixels, shape (n + 1,), increasing.
+        levels: vertical pixels, shape (n,).
+    """
+    x = np.rint(np.asarray(edges, dtype=float) * 10).astype(np.int64)
+    y = np.rint(np.asarray(levels, dtype=float) * 10).astype(np.int64)
+    first = np.flatnonzero(np.diff(y, prepend=y[0] - 1))  # where a run of equal levels starts
+    across = np.diff(np.append(x[first], x[-1]))
+    rises = np.diff(y[first])
+    parts = [f"h{across[0] / 10:g}"]
+    parts += [f"v{dy / 10:g}h{dx / 10:g}" for dy, dx in zip(rises, across[1:], strict=True)]
+    return f"M{x[0] / 10:g} {y[0] / 10:g}" + "".join(parts)
 
 
 def thin(values: Array, most: int) -> NDArray[np.int64]:
@@ -191,6 +208,19 @@ class Frame:
         data = path(self.x(x), self.y(y))
         self.drawing.add(
             f'<path d="{data}" fill="none" stroke="{stroke}" stroke-width="{width:g}" stroke-linejoin="round"{dashed}/>'
+        )
+
+    def steps(self, edges: Array, levels: Array, *, stroke: str, width: float = 1.5, dash: str = "") -> None:
+        """Draw a line that keeps each level between its two edges; shapes (n + 1,) and (n,)."""
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        data = stairs(self.x(edges), self.y(levels))
+        self.drawing.add(f'<path d="{data}" fill="none" stroke="{stroke}" stroke-width="{width:g}"{dashed}/>')
+
+    def step_area(self, edges: Array, levels: Array, *, fill: str) -> None:
+        """Fill the area between the bottom of the plot and levels between edges; shapes (n + 1,) and (n,)."""
+        data = stairs(self.x(edges), self.y(levels))
+        self.drawing.add(
+            f'<path d="{data}V{num(self.bottom)}H{num(float(self.x(edges)[0]))}z" fill="{fill}"/>'
         )
 
     def band(self, x: Array, edges: tuple[Array, Array], *, fill: str, opacity: float = 1.0) -> None:

@@ -3,6 +3,7 @@
 ``load_scenario(path)`` returns a ``LoadedScenario`` or raises ``ScenarioError`` with every mistake at once.
 """
 
+from twin.scenario.community import CommunitySpec, MemberSpec, SilentSpan
 from twin.scenario.devices import (
     BatterySpec,
     DeviceBase,
@@ -14,37 +15,45 @@ from twin.scenario.devices import (
 )
 from twin.scenario.inverter import InverterSpec, PowerVoltageSpec
 from twin.scenario.json_schema import scenario_json_schema
-from twin.scenario.loader import LoadedScenario, PlacedDevice, load_scenario
+from twin.scenario.loader import LoadedScenario, PlacedDevice, PlacedMember, load_scenario
+from twin.scenario.market import BandPrices, Bill, Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
 from twin.scenario.schema import (
     ExternalSpec,
     FeederSpec,
     Limits,
     Output,
-    Prices,
     Scenario,
     SourceSpec,
     StrategySpec,
 )
 
 __all__ = [
+    "BandPrices",
     "BatterySpec",
+    "Bill",
+    "CommunitySpec",
     "DeviceBase",
     "DeviceSpec",
+    "Emissions",
     "ExternalSpec",
     "FeederSpec",
     "InverterSpec",
     "Limits",
     "LoadSpec",
     "LoadedScenario",
+    "MemberSpec",
     "Output",
     "Period",
     "PlaceSpec",
     "PlacedDevice",
+    "PlacedMember",
     "PowerVoltageSpec",
     "Prices",
     "PvSpec",
+    "Reinforcement",
     "Scenario",
+    "SilentSpan",
     "SourceSpec",
     "StrategySpec",
     "load_scenario",

@@ -9,16 +9,23 @@ from typing import Any
 
 from twin.scenario.base import NAME_RULE, is_name
 from twin.scenario.devices import PROFILE_WORDS, BatterySpec, LoadSpec, PvSpec, source_reference
+from twin.scenario.market import CO2_UNITS, PRICE_UNITS, market_reference
 from twin.scenario.marks import Marks, Path, Problem, closest
 from twin.scenario.references import file_references
 from twin.scenario.schema import Scenario
 
-__all__ = ["Entry", "check_devices", "check_files", "check_names", "check_prices", "check_scales", "is_file"]
+__all__ = ["Entry", "check_devices", "check_files", "check_market", "check_names", "check_scales", "is_file"]
 
 Entry = tuple[Path, Mapping[str, Any]]
 """Path and plain data of one device: an entry of the file, or what a row of a CSV file says."""
 
-_PRICE_UNITS = frozenset(("EUR/kWh", "EUR/MWh"))
+_MARKET_FIELDS = {
+    ("prices", "import_eur_kwh"): PRICE_UNITS,
+    ("prices", "export_eur_kwh"): PRICE_UNITS,
+    ("prices", "zone_eur_mwh"): PRICE_UNITS,
+    ("emissions", "factor_kg_kwh"): CO2_UNITS,
+}
+"""Fields that may refer to a source, and the units it may have."""
 
 
 def check_names(data: Mapping[str, Any], entries: Sequence[Entry], marks: Marks) -> Iterator[Problem]:
@@ -37,6 +44,13 @@ def check_names(data: Mapping[str, Any], entries: Sequence[Entry], marks: Marks)
         if isinstance(item, dict)
     ]
     yield from _used_twice([*entries, *simulators], "name", marks)
+    communities = data.get("communities")
+    named = [
+        (("communities", index), item)
+        for index, item in enumerate(communities if isinstance(communities, list) else [])
+        if isinstance(item, dict)
+    ]
+    yield from _used_twice(named, "name", marks)
     shares = [
         (path, {"prefix": entry.get("prefix", entry.get("kind"))})
         for path, entry in entries
@@ -46,7 +60,7 @@ def check_names(data: Mapping[str, Any], entries: Sequence[Entry], marks: Marks)
 
 
 def check_devices(data: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Yield profiles that refer to sources which do not exist or hold prices."""
+    """Yield profiles that refer to sources which do not exist or hold prices or emissions."""
     for path, entry in entries:
         profile = entry.get("profile")
         reference = source_reference(profile) if isinstance(profile, str) else None
@@ -55,25 +69,26 @@ def check_devices(data: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator
         unit, problem = _source_unit(data, reference[0])
         if problem:
             yield (*path, "profile"), problem
-        elif unit in _PRICE_UNITS:
+        elif unit in PRICE_UNITS | CO2_UNITS:
             yield (*path, "profile"), f"source {reference[0]!r} holds {unit}; name one with power or energy"
 
 
-def check_prices(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield prices that refer to sources which do not exist or do not hold prices."""
-    prices = data.get("prices")
-    for field in ("import_eur_kwh", "export_eur_kwh"):
-        text = prices.get(field) if isinstance(prices, dict) else None
-        reference = (
-            source_reference(text) if isinstance(text, str) and not text.lstrip(" +-")[:1].isdigit() else None
-        )
+def check_market(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield prices and emissions that refer to sources which do not exist or hold something else."""
+    for path, units in _MARKET_FIELDS.items():
+        section, field = path
+        given = data.get(section)
+        reference = market_reference(given.get(field)) if isinstance(given, dict) else None
         if reference is None:
             continue
         unit, problem = _source_unit(data, reference[0])
         if problem:
-            yield ("prices", field), problem
-        elif isinstance(unit, str) and unit not in _PRICE_UNITS:
-            yield ("prices", field), f"source {reference[0]!r} holds {unit}; name one with EUR/kWh or EUR/MWh"
+            yield path, problem
+        elif isinstance(unit, str) and unit not in units:
+            yield (
+                path,
+                f"source {reference[0]!r} holds {unit}; name one with {' or '.join(sorted(units, key=str.casefold))}",
+            )
 
 
 def check_files(data: dict[str, Any], folder: FilePath) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Device lists in CSV files: one device a row, columns named as the fields of the kind.
+"""Lists of devices or members in CSV files: one a row, columns named as the fields of the kind.
 
 Dotted columns reach inside: ``inverter.s_rated_kva``. An empty cell means "not given". What the scenario says beside
 ``csv:`` holds for all rows that do not say otherwise.
@@ -10,14 +10,18 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from twin.errors import Mistake, ScenarioError
+from twin.scenario.base import Spec
+from twin.scenario.community import NO_ROW_FIELDS, MemberSpec
 from twin.scenario.devices import DeviceBase
 from twin.scenario.errors import field_names
 from twin.scenario.marks import ROWS, Mark, Marks, Path, closest
 from twin.scenario.yaml_reader import read_text
 
-__all__ = ["MAX_BYTES", "Row", "read_rows"]
+__all__ = ["MAX_BYTES", "Row", "RowModel", "read_rows"]
 
 MAX_BYTES = 50_000_000
+
+RowModel = type[DeviceBase] | type[MemberSpec]
 
 _PLACED_ELSEWHERE = frozenset(("kind", "csv", "from", "match", "share", "prefix"))
 """Fields of a device that are no columns: the scenario says them, or they place many devices."""
@@ -25,17 +29,15 @@ _PLACED_ELSEWHERE = frozenset(("kind", "csv", "from", "match", "share", "prefix"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One device of a CSV file."""
+    """One device or member of a CSV file."""
 
     path: Path
     given: dict[str, Any]
     """What the row itself says, as nested plain data with text values."""
 
 
-def read_rows(
-    file: FilePath, model: type[DeviceBase], entry: Path, marks: Marks
-) -> tuple[list[Row], list[Mistake]]:
-    """Return the rows of ``file`` for the device entry at path ``entry`` and the mistakes found on the way.
+def read_rows(file: FilePath, model: RowModel, entry: Path, marks: Marks) -> tuple[list[Row], list[Mistake]]:
+    """Return the rows of ``file`` for the entry at path ``entry`` and the mistakes found on the way.
 
     The line of every row is entered into ``marks`` under (``entry``, "rows", row number from 0).
     """
@@ -69,14 +71,21 @@ def read_rows(
         mistakes.append(Mistake(file=shown, line=reader.line_num, field="", message=message))
     if not rows and not mistakes:
         mistakes.append(
-            Mistake(file=shown, line=1, field="", message="there is no row; add one device a line")
+            Mistake(file=shown, line=1, field="", message=f"there is no row; add one {_noun(model)} a line")
         )
     return rows, mistakes
 
 
-def _header_mistakes(header: list[str], model: type[DeviceBase], shown: str) -> list[Mistake]:
+def _noun(model: RowModel) -> str:
+    return "member" if issubclass(model, MemberSpec) else "device"
+
+
+def _header_mistakes(header: list[str], model: RowModel, shown: str) -> list[Mistake]:
     if not any(header):
-        message = "the file is empty; the first line names the columns, e.g. name,home,capacity_kwh,power_kw"
+        example = (
+            "home,kind,contract_kw" if issubclass(model, MemberSpec) else "name,home,capacity_kwh,power_kw"
+        )
+        message = f"the file is empty; the first line names the columns, e.g. {example}"
         return [Mistake(file=shown, line=None, field="", message=message)]
     known = _columns(model)
     mistakes = []
@@ -91,9 +100,11 @@ def _header_mistakes(header: list[str], model: type[DeviceBase], shown: str) -> 
     return mistakes
 
 
-def _columns(model: type[DeviceBase]) -> set[str]:
-    columns = set(field_names(model)) - _PLACED_ELSEWHERE
-    for name, part in model.parts().items():
+def _columns(model: RowModel) -> set[str]:
+    elsewhere = NO_ROW_FIELDS if issubclass(model, MemberSpec) else _PLACED_ELSEWHERE
+    columns = set(field_names(model)) - elsewhere
+    parts: dict[str, type[Spec]] = model.parts()
+    for name, part in parts.items():
         columns.discard(name)
         columns |= {f"{name}.{field}" for field in field_names(part)}
     return columns

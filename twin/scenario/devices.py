@@ -135,10 +135,12 @@ class LoadSpec(DeviceBase):
 
     kind: Literal["load"] = Field(description="Kind of device.")
     profile: str = Field(
-        default="", description="'feeder' (the network's own), 'constant', or SOURCE.COLUMN."
+        default="",
+        description="'feeder' (the network's own), 'feeder:NAME' (one of its load shapes), 'constant', or SOURCE.COLUMN.",
     )
     p_kw: _Power | None = Field(
-        default=None, description="Power [kW]: the constant value, or the scale of a profile of unit 1."
+        default=None,
+        description="Power [kW]: the constant value, or the scale of feeder:NAME or of a profile of unit 1.",
     )
     cos_phi: Annotated[float, Quantity("", gt=0, le=1)] = Field(
         default=0.95, description="Power factor, absorbing [1], where the network gives no reactive power."
@@ -148,9 +150,12 @@ class LoadSpec(DeviceBase):
         """Yield what contradicts: the profile against the placement and the power."""
         yield from super().problems()
         yield from self._beside_other_than("pv", "battery")
-        good = self.profile in {"feeder", "constant"} or source_reference(self.profile) is not None
-        yield from self._profile_problems(self.profile, "feeder, constant or SOURCE.COLUMN", good=good)
-        if self.profile == "constant":
+        word, _, rest = self.profile.partition(":")
+        named = word == "feeder" and bool(rest.strip())
+        good = named or self.profile in {"feeder", "constant"} or source_reference(self.profile) is not None
+        words = "feeder, feeder:NAME, constant or SOURCE.COLUMN"
+        yield from self._profile_problems(self.profile, words, good=good)
+        if self.profile == "constant" or named:
             yield from self._needs("p_kw")
 
 

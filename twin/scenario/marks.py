@@ -57,8 +57,8 @@ class Marks:
 
 def format_path(path: Path) -> str:
     """Return a path as people write it: ``devices[1].capacity_kwh``; a row of a CSV file shows its column alone."""
-    if len(path) > 3 and path[0] == "devices" and path[2] == ROWS:  # noqa: PLR2004 - devices, entry, rows, row
-        path = path[4:]
+    if ROWS in path[:-1] and path[0] in {"devices", "communities"}:
+        path = path[path.index(ROWS) + 2 :]
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"

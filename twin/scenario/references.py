@@ -30,13 +30,12 @@ def rebase(data: dict[str, Any], folder_of: Callable[[Path], FilePath], new_fold
 
 def _fields(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
     """Yield (path, text, head, tail) where ``text`` is head + file name + tail; tolerant of wrong types."""
-    source = value_at(data, ("feeder", "source"))
-    if isinstance(source, str) and is_file_source(source):
-        yield ("feeder", "source"), source, "", ""
+    yield from _feeder_files(data)
     for name in _keys(data.get("sources")):
         file = value_at(data, ("sources", name, "file"))
         if isinstance(file, str):
             yield ("sources", name, "file"), file, "", ""
+    yield from _member_files(data)
     devices = data.get("devices")
     for index in range(len(devices) if isinstance(devices, list) else 0):
         csv = value_at(data, ("devices", index, "csv"))
@@ -49,6 +48,26 @@ def _fields(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
         use = value_at(data, ("strategies", name, "use"))
         if isinstance(use, str) and ".py:" in use:
             yield ("strategies", name, "use"), use, "", ":" + use.rpartition(":")[2]
+
+
+def _feeder_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
+    also = value_at(data, ("feeder", "also"))
+    further = range(len(also) if isinstance(also, list) else 0)
+    for path in (("feeder", "source"), *(("feeder", "also", index) for index in further)):
+        source = value_at(data, path)
+        if isinstance(source, str) and is_file_source(source):
+            yield path, source, "", ""
+
+
+def _member_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
+    communities = data.get("communities")
+    for index in range(len(communities) if isinstance(communities, list) else 0):
+        members = value_at(data, ("communities", index, "members"))
+        for entry in range(len(members) if isinstance(members, list) else 0):
+            path: Path = ("communities", index, "members", entry, "csv")
+            csv = value_at(data, path)
+            if isinstance(csv, str):
+                yield path, csv, "", ""
 
 
 def _keys(value: object) -> list[str]:

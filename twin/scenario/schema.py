@@ -5,19 +5,21 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from twin.scenario.base import NAME_RULE, FreeParams, Name, Spec, is_name, wrong
-from twin.scenario.devices import DeviceSpec, source_reference
+from twin.scenario.community import CommunitySpec
+from twin.scenario.devices import DeviceSpec
+from twin.scenario.market import Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
-from twin.scenario.quantities import Quantity, parse_by_suffix, parse_quantity
+from twin.scenario.quantities import Quantity, parse_by_suffix
+from twin.scenario.settlement import MarketZone, SettlementSpec
 
 __all__ = [
     "ExternalSpec",
     "FeederSpec",
     "Limits",
     "Output",
-    "Prices",
     "Scenario",
     "SourceSpec",
     "StrategySpec",
@@ -69,15 +71,6 @@ def _unit_one(value: object) -> object:
     return "1" if value == 1 and not isinstance(value, bool) else value
 
 
-def _price(value: object) -> object:
-    if isinstance(value, str) and source_reference(value) and not value.lstrip(" +-")[:1].isdigit():
-        return value
-    try:
-        return float(parse_quantity(value, "EUR/kWh"))
-    except ValueError as error:
-        raise wrong(f"{error}; or write SOURCE.COLUMN") from error
-
-
 def _use(text: str) -> str:
     if not _USE.fullmatch(text):
         raise wrong(f"must be a strategy name, module:Class or file.py:Class (got {text!r})")
@@ -114,6 +107,9 @@ class FeederSpec(Spec):
     source: Annotated[Name, AfterValidator(_feeder_source)] = Field(
         description="simbench:CODE, pandapower:FUNCTION, or a .json or .xlsx file of pandapower."
     )
+    also: tuple[Annotated[Name, AfterValidator(_feeder_source)], ...] = Field(
+        default=(), description="Further networks beside the first, each with its own upstream grid."
+    )
     engine: Literal["auto", "impedance", "pgm", "pandapower"] = Field(
         default="auto",
         description="Power flow: impedance (fastest on small networks), pgm (fast), pandapower (reference), or auto.",
@@ -127,10 +123,11 @@ class SourceSpec(Spec):
         description="CSV or Parquet file, relative to the scenario file."
     )
     unit: Annotated[
-        Literal["kW", "W", "MW", "kWh", "Wh", "MWh", "EUR/kWh", "EUR/MWh", "1"], BeforeValidator(_unit_one)
+        Literal["kW", "W", "MW", "kWh", "Wh", "MWh", "EUR/kWh", "EUR/MWh", "kg/kWh", "g/kWh", "1"],
+        BeforeValidator(_unit_one),
     ] = Field(
-        description="Unit of all columns; kWh are energies of each interval, 1 is a factor of p_kw, p_peak_kw or the "
-        "network's nominal power."
+        description="Unit of all columns; kWh are energies of each interval, kg/kWh emissions, 1 is a factor of p_kw, "
+        "p_peak_kw or the network's nominal power."
     )
     time_column: Name = Field(default="time", description="Column with the start of each interval.")
     time_zone: Annotated[Name, AfterValidator(_time_zone)] | None = Field(
@@ -172,21 +169,6 @@ class Limits(Spec):
         """Yield what contradicts: the voltage band."""
         if self.vm_min_pu >= self.vm_max_pu:
             yield "vm_min_pu", f"vm_min_pu {self.vm_min_pu:g} must be below vm_max_pu {self.vm_max_pu:g}"
-
-
-_PRICE_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "x-unit": "EUR/kWh"})
-_Price = Annotated[float | str, BeforeValidator(_price), _PRICE_SCHEMA]
-
-
-class Prices(Spec):
-    """What energy costs the homes. The defaults are assumptions, round figures for an Italian household."""
-
-    import_eur_kwh: _Price = Field(
-        default=0.25, description="Price of energy taken, or SOURCE.COLUMN [EUR/kWh]."
-    )
-    export_eur_kwh: _Price = Field(
-        default=0.08, description="Price of energy fed in, or SOURCE.COLUMN [EUR/kWh]."
-    )
 
 
 class Output(Spec):
@@ -263,5 +245,14 @@ class Scenario(Spec):
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds for the verdicts.")
     prices: Prices = Field(default_factory=Prices, description="Prices of energy.")
+    emissions: Emissions = Field(default_factory=Emissions, description="CO2 of energy from the grid.")
+    reinforcement: Reinforcement | None = Field(
+        default=None, description="Growth and cost of a reinforcement that strategies may put off."
+    )
+    communities: tuple[CommunitySpec, ...] = Field(default=(), description="Energy communities.")
+    settlement: SettlementSpec = Field(
+        default_factory=SettlementSpec, description="How the communities are paid."
+    )
+    market_zone: MarketZone = Field(default="NORD", description="Market zone of the feeder.")
     output: Output = Field(default_factory=Output, description="What is stored.")
     external: tuple[ExternalSpec, ...] = Field(default=(), description="Simulators of third parties.")

@@ -1,0 +1,90 @@
+"""What a planner knows of the coming steps. H homes, B batteries, n steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.control.base import FloatArray, IntArray, Site
+from twin.control.home_lp import HomeWindow
+from twin.control.pooling import PoolWindow, capped_value_eur_kwh, hourly_kwh
+from twin.units import hours
+
+__all__ = ["Outlook"]
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outlook:
+    """The coming steps, for all pools."""
+
+    site: Site
+    step: int
+    first_hour: int
+    """Hour of the first step, since 1970-01-01 UTC."""
+    hour: IntArray
+    """Hour of each step, shape (n,), from 0."""
+    net_kw: FloatArray
+    """Load + PV, shape (n, H); NaN for homes not heard of."""
+    price_import_eur_kwh: FloatArray
+    """Shape (n,)."""
+    price_export_eur_kwh: FloatArray
+    caution_eur_kwh: FloatArray
+    """By how much buying counts dearer and selling cheaper, shape (n,)."""
+    soc: FloatArray
+    """Present state of charge, shape (B,)."""
+    keep_soc: FloatArray
+    """State of charge that plans do not go below, shape (B,)."""
+    stored_value_eur_kwh: FloatArray
+    """Shape (B,)."""
+    planned: BoolArray
+    """Homes whose batteries are planned, shape (H,)."""
+    left_kw: FloatArray
+    """Meter of the other homes, shape (n, H); 0 for homes that are planned or not there."""
+    grid_min_kw: FloatArray
+    """Bounds at the meter, shape (n, H)."""
+    grid_max_kw: FloatArray
+
+    def pool_window(
+        self, homes: IntArray, others: BoolArray, *, value_eur_kwh: float, balance_kwh: float
+    ) -> PoolWindow:
+        """Return the problem of one pool.
+
+        Args:
+            homes: homes whose batteries are planned, shape (J,).
+            others: its other homes, shape (H,).
+            value_eur_kwh: what a shared kWh earns.
+            balance_kwh: injected less withdrawn energy of the present hour before this step. What both sides have in
+                common is shared whatever is planned, so it is left out.
+        """
+        dt_h = hours(self.site.dt_s)
+        injected, withdrawn = hourly_kwh(self.left_kw[:, others].T, self.hour, dt_h=dt_h)
+        so_far = np.zeros(self.hour[-1] + 1)
+        so_far[0] = balance_kwh
+        value = capped_value_eur_kwh(
+            value_eur_kwh, self.hour, self.price_import_eur_kwh, self.price_export_eur_kwh
+        )
+        return PoolWindow(
+            step=self.step,
+            hour=self.hour,
+            value_eur_kwh=value,
+            injected_kwh=injected.sum(axis=0) + np.maximum(so_far, 0.0),
+            withdrawn_kwh=withdrawn.sum(axis=0) + np.maximum(-so_far, 0.0),
+            homes=tuple(self._home_window(int(home)) for home in homes),
+        )
+
+    def _home_window(self, home: int) -> HomeWindow:
+        batteries = np.flatnonzero(self.site.battery_home == home)
+        grid_min_kw, grid_max_kw = self.grid_min_kw[:, home], self.grid_max_kw[:, home]
+        return HomeWindow(
+            step=self.step,
+            net_kw=np.ascontiguousarray(self.net_kw[:, home]),
+            price_import_eur_kwh=self.price_import_eur_kwh + self.caution_eur_kwh,
+            price_export_eur_kwh=self.price_export_eur_kwh - self.caution_eur_kwh,
+            soc=self.soc[batteries],
+            stored_value_eur_kwh=self.stored_value_eur_kwh[batteries],
+            keep_soc=self.keep_soc[batteries],
+            grid_min_kw=None if np.isneginf(grid_min_kw).all() else grid_min_kw,
+            grid_max_kw=None if np.isposinf(grid_max_kw).all() else grid_max_kw,
+        )

@@ -1,0 +1,1 @@
+"""What a report says about energy communities: settlements read, compared and drawn."""
