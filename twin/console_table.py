@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from twin.kpis import KPIS, KpiValue, Verdict
+from twin.kpis import KPIS, Kpi, KpiValue, Verdict
 from twin.report.incomplete import verdict_words
 from twin.report.table import NO_VALUE, comparison_table
 
@@ -20,6 +20,9 @@ HEADLINES: tuple[str, ...] = (
     "vm_max_pu",
     "en50160_outside_percent",
     "band_hours",
+    "reverse_mvlv_hours",
+    "reverse_mvlv_energy_kwh",
+    "reverse_mvlv_peak_kw",
     "reverse_head_hours",
     "reverse_head_energy_kwh",
     "reverse_head_peak_kw",
@@ -41,6 +44,8 @@ HEADLINES: tuple[str, ...] = (
     "co2_net_kg",
 )
 """KPIs of the terminal's table; the report and ``--json`` have all."""
+
+_MVLV, _HEAD = "reverse_mvlv_", "reverse_head_"
 
 _VERDICTS = {
     "pass": ("\u2713 pass", "green"),
@@ -100,12 +105,27 @@ def _verdict_rows(verdicts: Mapping[str, Sequence[Verdict]]) -> list[_Row]:
     ]
 
 
+def _headlines(columns: Mapping[str, Mapping[str, KpiValue]]) -> list[Kpi]:
+    """Return the KPIs to show, without MV/LV flows where the one transformer is the head of the feeder."""
+    repeated = all(
+        (below := values.get(name)) is not None
+        and (head := values.get(name.replace(_MVLV, _HEAD))) is not None
+        and below.value == head.value
+        for values in columns.values()
+        for name in HEADLINES
+        if name.startswith(_MVLV)
+    )
+    return [
+        entry for entry in KPIS if entry.name in HEADLINES and not (repeated and entry.name.startswith(_MVLV))
+    ]
+
+
 def _sections(
     columns: Mapping[str, Mapping[str, KpiValue]],
     verdicts: Mapping[str, Sequence[Verdict]],
     incomplete: Collection[str],
 ) -> list[list[_Row]]:
-    shown = [entry for entry in KPIS if entry.name in HEADLINES]
+    shown = _headlines(columns)
     figures = comparison_table(shown, columns, incomplete=incomplete)
     sections = [
         [

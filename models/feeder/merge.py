@@ -4,6 +4,7 @@ The networks are joined as pandapower networks and compiled as one, so that ever
 the same thing. No branch leads from one to another.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from pandapower.toolbox import merge_nets
 
 from models.errors import FeederError
+from models.feeder.base import FloatArray
 from models.feeder.layout import read_coordinates
 from models.feeder.names import listing, unique_names
 from models.feeder.preparation import validate
@@ -19,8 +21,12 @@ from models.feeder.sources import library_warnings_ignored
 __all__ = ["join_nets"]
 
 _NAMED = ("bus", "line", "load", "sgen", "storage")
-_WIDEST_MAP = 50.0
-"""Largest width of a map of several networks, in widths of the smallest of them."""
+_LARGEST_RATIO = 30.0
+"""A network drawn this many times smaller than another one is a dot."""
+_WIDEST_MAP = 2.0
+"""Largest width of a map with true distances, in widths of all networks together."""
+_GAP = 0.15
+"""Space between networks that are moved next to each other, in widths of the right one."""
 _ZERO_WHERE_MISSING = frozenset(
     ("g_us_per_km", "const_z_p_percent", "const_i_p_percent", "const_z_q_percent", "const_i_q_percent")
 )
@@ -50,10 +56,7 @@ def join_nets(nets: Sequence[Any], sources: Sequence[str]) -> tuple[Any, tuple[s
         _with_names(net, taken, number=number, source=source, notes=notes)
         for number, (net, source) in enumerate(zip(nets, sources, strict=True), start=1)
     ]
-    if not _fit_on_one_map(renamed):
-        for net in renamed:
-            net["bus"] = net["bus"].assign(geo=None)
-        notes.append("The networks have no coordinates for one map, so they are drawn as generated trees.")
+    notes += _arrange(renamed)
     joined = renamed[0]
     for further, source in zip(renamed[1:], sources[1:], strict=True):
         if further.f_hz != joined.f_hz:
@@ -113,18 +116,37 @@ def _fresh(names: Sequence[str], taken: set[str], number: int, changed: list[str
     return result
 
 
-def _fit_on_one_map(nets: Sequence[Any]) -> bool:
-    """Return whether all networks have coordinates, or none; and lie neither on top of each other nor worlds apart."""
-    places = [read_coordinates(net["bus"]["geo"].tolist()) for net in nets if "geo" in net["bus"]]
+def _arrange(nets: Sequence[Any]) -> tuple[str, ...]:
+    """Make the coordinates of the networks fit on one map, and say in a note what that took; changes their tables."""
+    places = [read_coordinates(net["bus"]["geo"].tolist()) if "geo" in net["bus"] else None for net in nets]
     points = [np.column_stack(place) for place in places if place is not None]
     if not points:
-        return True  # the layout is generated anyway
-    if len(points) < len(nets):
-        return False
+        return ()  # the layout is generated anyway
+    width = [float(np.ptp(each, axis=0).max()) for each in points]
+    if len(points) < len(nets) or max(width) > _LARGEST_RATIO * min(width):
+        for net in nets:
+            net["bus"] = net["bus"].assign(geo=None)
+        return ("The networks have no coordinates for one map, so they are drawn as generated trees.",)
     every = np.concatenate(points)
     apart = len(np.unique(every, axis=0)) == sum(len(np.unique(each, axis=0)) for each in points)
-    smallest = min(np.ptp(each, axis=0).max() for each in points)
-    return bool(apart and np.ptp(every, axis=0).max() <= _WIDEST_MAP * smallest)
+    if apart and np.ptp(every, axis=0).max() <= _WIDEST_MAP * sum(width):
+        return ()
+    right = points[0][:, 0].max()
+    centre_y = _middle(points[0])[1]
+    for net, each, own_width in zip(nets[1:], points[1:], width[1:], strict=True):
+        shift = np.array([right + _GAP * own_width - each[:, 0].min(), centre_y - _middle(each)[1]])
+        moved = each + shift
+        right = moved[:, 0].max()
+        net["bus"] = net["bus"].assign(
+            geo=[json.dumps({"type": "Point", "coordinates": xy}) for xy in moved.tolist()]
+        )
+    return ("On the map the networks are moved next to each other; each keeps its shape and scale.",)
+
+
+def _middle(points: FloatArray) -> FloatArray:
+    """Return the middle of the box around ``points``, shape (2,)."""
+    middle: FloatArray = (points.min(axis=0) + points.max(axis=0)) / 2
+    return middle
 
 
 def _merged(net: Any, further: Any, source: str) -> Any:

@@ -153,6 +153,15 @@ def test_one_settled_strategy_is_shown_without_comparisons(changed):
     assert "There is one settled strategy" in section
 
 
+def test_communities_that_were_never_settled_are_noted(tmp_path, make_stored_run):
+    folder = make_stored_run(tmp_path / "run", days=1, n_buses=12)
+    with (folder / "scenario.yaml").open("a", encoding="utf-8") as file:
+        file.write("communities:\n  - {name: Alba}\n")
+    html = build_report(RunReader(folder))
+    assert "so the report says nothing on the energy communities of the scenario." in html
+    assert '<section id="communities"' not in html
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

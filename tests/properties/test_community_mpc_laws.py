@@ -132,7 +132,7 @@ def level(kind, case, **options):
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=seeds, replan_every_h=st.sampled_from([1.0, 3.0]), steps_per_hour=st.sampled_from([1, 2]))
+@given(seed=seeds, replan_every_h=st.sampled_from([0.5, 1.0, 3.0]), steps_per_hour=st.sampled_from([1, 2]))
 def test_a_planned_level_never_earns_less_than_the_one_below(seed, replan_every_h, steps_per_hour):
     case = Case(seed, n_steps=12 * steps_per_hour, steps_per_hour=steps_per_hour)
     ems = Mpc(case.site, horizon_h=case.whole_run_h, replan_every_h=1.0)

@@ -45,6 +45,13 @@ KEYS = st.sampled_from(
         "prices",
         "external",
         "output",
+        "also",
+        "communities",
+        "members",
+        "home",
+        "joined",
+        "silent",
+        "to",
         "x",
     ]
 )
@@ -120,6 +127,13 @@ def test_any_tree_of_known_keys_loads_or_is_refused_as_a_scenario(data):
 @given(st.dictionaries(KEYS, TREES, max_size=4))
 def test_any_device_loads_or_is_refused_as_a_scenario(device):
     load_content((HEAD + yaml.safe_dump({"devices": [device]})).encode("utf-8", "replace"))
+
+
+@patient
+@given(st.dictionaries(KEYS, TREES, max_size=4), st.dictionaries(KEYS, TREES, max_size=3))
+def test_any_community_loads_or_is_refused_as_a_scenario(community, member):
+    data = {"communities": [{"kind": "CER", **community, "members": [member]}, community]}
+    load_content((HEAD + yaml.safe_dump(data)).encode("utf-8", "replace"))
 
 
 @patient

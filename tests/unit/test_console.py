@@ -105,6 +105,20 @@ def test_verdicts_come_first_and_say_where_they_lean_to():
     assert "likely kept, likely exceeded: indicative" in "".join(table)
 
 
+@pytest.mark.parametrize(("mvlv_hours", "shown"), [(5.0, False), (4.0, True)])
+def test_the_transformer_that_is_the_head_of_the_feeder_is_not_shown_twice(mvlv_hours, shown):
+    values = {
+        f"reverse_{level}_{part}": KpiValue(f"reverse_{level}_{part}", 5.0)
+        for level in ("mvlv", "head")
+        for part in ("hours", "energy_kwh", "peak_kw")
+    }
+    values["reverse_mvlv_hours"] = KpiValue("reverse_mvlv_hours", mvlv_hours)
+    out = io.StringIO()
+    console.comparison({"a": values}, {"a": []}, title="t", console=Console(width=100, file=out))
+    assert "Reverse flow, head: hours" in out.getvalue()
+    assert ("MV/LV" in out.getvalue()) is shown
+
+
 def test_an_incomplete_strategy_is_not_marked_as_best():
     labels = ("whole", "other", "half")
     out = io.StringIO()

@@ -166,23 +166,32 @@ def test_a_further_network_that_does_not_exist_says_which_it_is(tmp_path):
 
 
 NEAR = ((9.0, 45.0), (9.01, 45.0))
+MOVED = "moved next to each other"
+TREES = "drawn as generated trees"
 
 
 @pytest.mark.parametrize(
-    ("geo", "on_map"),
+    ("geo", "second", "said"),
     [
-        (((9.02, 45.0), (9.03, 45.01)), True),
-        (NEAR, False),
-        (((9.02, 45.0), (9.02, 45.0)), False),
-        (((12.0, 45.0), (12.01, 45.0)), False),
-        ((None, None), False),
+        (((9.02, 45.0), (9.03, 45.01)), [(9.02, 45.0), (9.03, 45.01)], ""),
+        (NEAR, [(9.0115, 45.0), (9.0215, 45.0)], MOVED),
+        (((12.0, 40.0), (12.02, 40.0)), [(9.013, 45.0), (9.033, 45.0)], MOVED),
+        (((12.0, 45.0), (14.0, 45.0)), None, TREES),
+        (((9.02, 45.0), (9.02, 45.0)), None, TREES),
+        ((None, None), None, TREES),
     ],
-    ids=["beside", "same place", "a point", "far away", "without"],
+    ids=["beside", "same place", "far away", "much larger", "a point", "without"],
 )
-def test_coordinates_are_kept_where_the_networks_fit_on_one_map(geo, on_map):
+def test_coordinates_are_kept_or_moved_where_the_networks_fit_on_one_map(geo, second, said):
     feeder = joined(tiny(1.0, geo=NEAR), tiny(1.0, geo=geo))
-    assert feeder.has_geo == on_map
-    assert len(set(zip(feeder.bus_x.tolist(), feeder.bus_y.tolist(), strict=True))) == 4
+    drawn = list(zip(feeder.bus_x.tolist(), feeder.bus_y.tolist(), strict=True))
+    assert feeder.has_geo == (second is not None)
+    assert len(set(drawn)) == 4
+    if second is not None:
+        assert np.array(drawn) == pytest.approx(np.array([*NEAR, *second]))
+    assert [word for word in (MOVED, TREES) if any(word in note for note in feeder.notes)] == [said] * bool(
+        said
+    )
 
 
 def test_a_switch_that_only_one_network_knows_is_off_in_the_other():

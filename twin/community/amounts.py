@@ -1,6 +1,6 @@
 """What each configuration, plant and member is paid over a run, in arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +63,50 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Sides:
+    """An hourly amount of the configurations, shape (N, C) each, by what it is for."""
+
+    own: FloatArray
+    """Energy that the configuration shares alone."""
+    by_surplus: FloatArray
+    """Credit of the pool for what its plants give to others."""
+    by_deficit: FloatArray
+    """Credit of the pool for what it draws from others."""
+
+    @property
+    def total(self) -> FloatArray:
+        """All of it, shape (N, C)."""
+        return self.own + (self.by_surplus + self.by_deficit)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Parts:
+    """How members divide each side of an amount."""
+
+    own: MemberShares
+    by_surplus: MemberShares
+    """``proportional``: by injection alone, as the pool has divided between both sides already."""
+    by_deficit: MemberShares
+    """``proportional``: by withdrawal alone."""
+
+    def of(self, amount: _Sides, community: IntArray) -> FloatArray:
+        """Return what each member gets over the run, shape (M,)."""
+        return sum(
+            (
+                np.einsum("nm,nm->m", parts.share, hourly[:, community])
+                for parts, hourly in (
+                    (self.own, amount.own),
+                    (self.by_surplus, amount.by_surplus),
+                    (self.by_deficit, amount.by_deficit),
+                )
+            ),
+            start=np.zeros(len(community)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Premium:
-    community_eur: FloatArray
-    """Of each hour, shape (N, C)."""
+    community_eur: _Sides
     plant_kwh: FloatArray
     """Over the run, shape (U,)."""
     plant_eur: FloatArray
@@ -79,28 +120,32 @@ def amounts_of(case: Case) -> Amounts:
     premium = _premium(case, shared)
     returned_eur = _returned_eur(case, shared)
     parts = _member_parts(case)
-    own_part_eur = _of_members(parts, premium.community_eur, members)
+    part_eur = parts.of(premium.community_eur, members)
+    community_eur = premium.community_eur.total.sum(axis=0)
+    shared_kwh = _Sides(
+        own=shared.own_kwh, by_surplus=shared.by_surplus_kwh, by_deficit=shared.by_deficit_kwh
+    )
     incentive_eur, social_eur, kept_eur = _with_social(
         case,
-        own_part_eur,
+        part_eur,
         social=_social_share(case, shared),
-        community_eur=premium.community_eur.sum(axis=0),
+        community_eur=community_eur,
     )
     net_kwh = case.meters.withdrawn_kwh - case.meters.injected_kwh
     return Amounts(
-        member_shared_kwh=_of_members(parts, shared.paid_kwh, members),
+        member_shared_kwh=parts.of(shared_kwh, members),
         member_incentive_eur=incentive_eur,
-        member_valorisation_eur=_of_members(parts, returned_eur, members),
+        member_valorisation_eur=parts.of(returned_eur, members),
         member_co2_kg=(case.co2_kg_kwh[:, None] * net_kwh).sum(axis=0),
         plant_shared_kwh=premium.plant_kwh,
         plant_incentive_eur=premium.plant_eur,
         community_shared_kwh=shared.paid_kwh.sum(axis=0),
         community_own_kwh=shared.own_kwh.sum(axis=0),
-        community_incentive_eur=premium.community_eur.sum(axis=0),
-        community_valorisation_eur=returned_eur.sum(axis=0),
+        community_incentive_eur=community_eur,
+        community_valorisation_eur=returned_eur.total.sum(axis=0),
         community_social_eur=social_eur,
         community_social_kept_eur=kept_eur,
-        by_energy=bool((parts.by_energy & (shared.paid_kwh > 0)).any()),
+        by_energy=bool((parts.own.by_energy & (shared.paid_kwh > 0)).any()),
     )
 
 
@@ -124,7 +169,9 @@ def _premium(case: Case, shared: Shared) -> _Premium:
     across_eur = sum_columns((plant_kwh - own_kwh) * tariff_eur_kwh, plant_community, n)
     pool_eur = sum_columns(across_eur, case.group, case.n_groups)[:, case.group]
     return _Premium(
-        community_eur=own_eur + 0.5 * (across_eur + pool_eur * shared.drawn_share),
+        community_eur=_Sides(
+            own=own_eur, by_surplus=0.5 * across_eur, by_deficit=0.5 * pool_eur * shared.drawn_share
+        ),
         plant_kwh=plant_kwh.sum(axis=0),
         plant_eur=(plant_kwh * tariff_eur_kwh).sum(axis=0),
     )
@@ -147,16 +194,20 @@ def _attributed(case: Case, shared_kwh: FloatArray) -> FloatArray:
     return attributed
 
 
-def _returned_eur(case: Case, shared: Shared) -> FloatArray:
-    """Return the network charges returned to each configuration, shape (N, C)."""
+def _returned_eur(case: Case, shared: Shared) -> _Sides:
+    """Return the network charges returned to each configuration."""
     rate_eur_mwh = valorisation_eur_mwh(
         case.valorisation, case.zone_price_eur_mwh, name=case.communities.name, kind=case.communities.kind
     )
-    trase_eur_mwh = np.full_like(rate_eur_mwh, case.valorisation.trase_eur_mwh)
-    return shared.own_kwh * price_eur_kwh(rate_eur_mwh) + shared.credited_kwh * price_eur_kwh(trase_eur_mwh)
+    trase_eur_kwh = price_eur_kwh(case.valorisation.trase_eur_mwh)
+    return _Sides(
+        own=shared.own_kwh * price_eur_kwh(rate_eur_mwh),
+        by_surplus=shared.by_surplus_kwh * trase_eur_kwh,
+        by_deficit=shared.by_deficit_kwh * trase_eur_kwh,
+    )
 
 
-def _member_parts(case: Case) -> MemberShares:
+def _member_parts(case: Case) -> _Parts:
     communities, meters = case.communities, case.meters
     members = MemberHours(
         injected_kwh=plant_side_kwh(meters.injected_kwh, communities.plant_member),
@@ -166,13 +217,14 @@ def _member_parts(case: Case) -> MemberShares:
         community=communities.member_community,
         n_communities=communities.n_communities,
     )
-    return member_shares(members, case.splits)
-
-
-def _of_members(parts: MemberShares, hourly: FloatArray, community: IntArray) -> FloatArray:
-    """Return what each member gets of hourly amounts of the configurations, shape (N, C), as a sum, shape (M,)."""
-    total: FloatArray = np.einsum("nm,nm->m", parts.share, hourly[:, community])
-    return total
+    own = member_shares(members, case.splits)
+    if not case.pooled:
+        return _Parts(own=own, by_surplus=own, by_deficit=own)
+    return _Parts(
+        own=own,
+        by_surplus=member_shares(members, replace(case.splits, producer_share=1.0)),
+        by_deficit=member_shares(members, replace(case.splits, producer_share=0.0)),
+    )
 
 
 def _social_share(case: Case, shared: Shared) -> FloatArray:

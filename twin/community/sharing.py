@@ -49,6 +49,16 @@ class Shared:
     """Share of each configuration in the deficit of its pool, 0 to 1; 0 where the pool has none."""
 
     @property
+    def by_surplus_kwh(self) -> FloatArray:
+        """The part of the credit for what its plants give to others, shape (N, C)."""
+        return 0.5 * self.exported_kwh
+
+    @property
+    def by_deficit_kwh(self) -> FloatArray:
+        """The part of the credit for what it draws from others, shape (N, C)."""
+        return self.credited_kwh - self.by_surplus_kwh
+
+    @property
     def paid_kwh(self) -> FloatArray:
         """What a configuration is paid for, shape (N, C)."""
         return self.own_kwh + self.credited_kwh

@@ -40,7 +40,9 @@ class SplitRules:
     member_split: str = "proportional"
     """Name in :data:`MEMBER_SPLIT`."""
     producer_share: float = 0.5
-    """``proportional``: part of those who inject, 0 to 1; the rest is for those who withdraw."""
+    """``proportional``: part of those who inject, 0 to 1; the rest is for those who withdraw. In a pool it holds for the
+    energy that a configuration shares alone; the credit for a surplus is for those who inject, that for a deficit for
+    those who withdraw."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

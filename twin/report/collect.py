@@ -171,6 +171,14 @@ def _community_answer(communities: CommunityRun | None) -> tuple[str, ...]:
     return () if communities is None else section_words(communities.strategies)
 
 
+def _unsettled(scenario: Mapping[str, Any], communities: CommunityRun | None) -> tuple[str, ...]:
+    if communities is not None or not scenario.get("communities"):
+        return ()
+    return (
+        "No strategy with a settlement is stored, so the report says nothing on the energy communities of the scenario.",
+    )
+
+
 def collect(run: RunReader) -> ReportData:
     """Read a run, finished or not, and return what its report shows.
 
@@ -217,7 +225,11 @@ def collect(run: RunReader) -> ReportData:
         answer=(*_answer(stored, context), *_community_answer(communities)),
         held=_held(strategies, feeder),
         no_series=_no_series(strategies, stored),
-        notes=(*(str(note) for note in raw["notes"]), *run.manifest.notes),
+        notes=(
+            *(str(note) for note in raw["notes"]),
+            *run.manifest.notes,
+            *_unsettled(scenario, communities),
+        ),
         grid_tables=grid_tables(feeder, raw, context=context, scenario=scenario),
         voltage_tables=tuple(table for table in (spread, quality) if table is not None),
         method_tables=(definition_table({row.name for group in comparison.groups for row in group.rows}),),

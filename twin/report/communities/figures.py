@@ -58,7 +58,7 @@ def value_figure(name: str, step: Step, *, y_range: tuple[float, float]) -> str:
     drawing = Drawing(
         name=name,
         width=_WIDTH,
-        height=226,
+        height=228,
         title=f"Where the value comes from: {step.upper.label} over {step.lower.label}",
         description=f"{said}.",
     )
@@ -81,8 +81,10 @@ def value_figure(name: str, step: Step, *, y_range: tuple[float, float]) -> str:
             _link(frame, place, (0.82, 1.18), end)
     zero = float(frame.y(0))
     drawing.line((frame.left, zero, frame.right, zero), stroke=INK)
-    drawing.text(float(frame.x(2.5)), frame.bottom + 34, "by control", anchor="middle", kind="ts")
-    drawing.text(float(frame.x(5.5)), frame.bottom + 34, "by accounting", anchor="middle", kind="ts")
+    for first, last, words in ((0.1, 4.9, "by control"), (5.1, 5.9, "by accounting")):
+        x1, x2 = (float(frame.x(edge)) for edge in (first, last))
+        drawing.line((x1, frame.bottom + 23, x2, frame.bottom + 23), stroke=_LINK)
+        drawing.text((x1 + x2) / 2, frame.bottom + 36, words, anchor="middle", kind="ts")
     return drawing.markup()
 
 

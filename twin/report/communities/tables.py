@@ -158,7 +158,7 @@ def step_table(found: Sequence[Step]) -> Table | None:
         "Value of each strategy over the one below, all communities; a gain is positive",
         (
             words("Strategy", [step.upper.label for step in found]),
-            words("Level", [level_text(step.upper.level) for step in found]),
+            Column(head="Level", cells=tuple(level_text(step.upper.level) for step in found), align="right"),
             words("Compared with", [step.lower.label for step in found]),
             numbers("Lower bills", "EUR", [step.bills_eur for step in found], "+"),
             numbers("Sales", "EUR", [step.sales_eur for step in found], "+"),
