@@ -112,7 +112,7 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
     def work() -> int:
         from twin import console
         from twin.prepare import prepare
-        from twin.runner_files import implausible, left_out
+        from twin.runner_files import communities_in_words, implausible, left_out
         from twin.scenario import load_scenario
 
         prepared = prepare(load_scenario(scenario))
@@ -122,7 +122,9 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
             f"{len(plant.battery_name)} batteries, {plant.n_steps} steps of {plant.dt_s} s, engine "
             f"{prepared.engine.name}, strategies {', '.join(prepared.strategies)}."
         )
-        for note in (*feeder.notes, *left_out(prepared), *implausible(prepared)):
+        for community in communities_in_words(plant.communities):
+            console.say(community)
+        for note in (*feeder.notes, *left_out(prepared), *implausible(prepared), *plant.communities.notes):
             console.say(f"note: {note}")
         return 0
 
@@ -305,7 +307,8 @@ def feeder(
 
 def _full_source(source: str) -> str:
     """Let a bare SimBench code stand for itself."""
-    is_code = ":" not in source and not Path(source).suffix and not Path(source).exists()
+    is_file = Path(source).suffix.lower() in {".json", ".xlsx", ".xls"} or Path(source).exists()
+    is_code = ":" not in source and not is_file
     return f"simbench:{source}" if is_code else source
 
 

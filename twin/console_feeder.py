@@ -45,6 +45,7 @@ def _overview(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Buses", f"{description['buses']} ({description['nodes']} electrical nodes)"),
         ("Lines", f"{description['lines']}, {quantity_text(description['line_length_km'], 'km')}"),
         ("Feeder head", ", ".join(map(str, description["head_transformers"])) or "no transformer"),
+        ("Primary substations (CP)", ", ".join(map(str, description["primary_substations"]))),
         ("Voltage of the upstream grid", slack or NO_VALUE),
         ("Coordinates", str(description["coordinates"])),
         ("Not supported by the fast engines", unsupported or "nothing: every element is supported"),

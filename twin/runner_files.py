@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feeder.base import Feeder
+from twin.members import Communities
+from twin.plant import total_by
 from twin.prepare import Prepared, signal_names
 from twin.scenario.market import ZONE
 from twin.signals import Axis
 
-__all__ = ["feeder_json", "implausible", "left_out", "notes_of", "selected_positions"]
+__all__ = ["communities_in_words", "feeder_json", "implausible", "left_out", "notes_of", "selected_positions"]
 
 _LOW_VOLTAGE_KV = 1.0
 _LARGE_LOAD_KW = 400.0
@@ -94,6 +96,18 @@ def _distance_km(feeder: Feeder) -> NDArray[np.float64]:
     return np.array([reached[int(position)] for position in node])
 
 
+def communities_in_words(communities: Communities) -> tuple[str, ...]:
+    """Return one sentence per configuration: who is in it, and under which primary substation."""
+    members = np.bincount(communities.member_community, minlength=communities.n_communities)
+    plants = np.bincount(communities.plant_community, minlength=communities.n_communities)
+    power_kw = total_by(communities.plant_community, communities.plant_kw, communities.n_communities)
+    return tuple(
+        f"{name!r} ({communities.kind[c]}): members {members[c]}, plants {plants[c]} of {power_kw[c]:.4g} kW in all, "
+        f"primary substation {communities.cp_name[communities.cp[c]]!r}."
+        for c, name in enumerate(communities.name)
+    )
+
+
 def left_out(prepared: Prepared) -> tuple[str, ...]:
     """Return sentences on the network's own devices that the scenario does not take."""
     devices, plant = prepared.feeder.devices, prepared.plant
@@ -161,6 +175,7 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
             "fixed charges are not included."
         )
     notes += plant.market.assumed
+    notes += plant.communities.notes
     if len(plant.battery_name) > 0:
         notes.append(
             "Batteries start at the state of charge of the scenario; what is left at the end is not priced."

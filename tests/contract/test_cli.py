@@ -238,6 +238,12 @@ def test_feeder_describes_a_network(twin):
     assert twin("feeder", "pandapower:nothing").returncode == 2
 
 
+def test_feeder_takes_a_bare_simbench_code_with_a_dot(twin):
+    done = twin("feeder", "1-MVLV-rural-1.108-0-sw")
+    assert done.returncode == 0
+    assert "MV1.101 busbar1.1" in done.stdout
+
+
 @pytest.mark.parametrize(
     "how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["killed", "interrupted", "ended"]
 )

@@ -69,7 +69,7 @@ def test_a_run_without_communities_has_no_trace_of_them(tmp_path, make_stored_ru
         "Premium, CACER 2023, pays [EUR]",
         "Delta under CP B did not share with Alba, Borgo and Condominio under CP A",
         "by settling communities as one (accounting)",
-        "Aggregator on MSD over Aggregator: the members pay the same.",
+        "Aggregator on MSD over Aggregator: nothing changes.",
         "Does more sharing mean less reverse flow and lower peaks?",
         "Aggregator on MSD defers the reinforcement most: by 4.0 years",
         "Excise of 0.0227 EUR/kWh &amp; VAT are not &lt;verified&gt;.",

@@ -168,6 +168,7 @@ def test_every_golden_case_of_the_settlement_is_there_with_its_arithmetic():
         "dst",
         "mixed",
         "pooled",
+        "sides",
         "social",
         "two_plants",
     }
@@ -208,9 +209,12 @@ def test_settlement_of_the_day_agrees_with_the_hand_worked_lines(variant):
     assert settlement.communities[0].own_shared_kwh == settlement.communities[0].shared_kwh
 
 
+KEYS = {"variant", "line", "name", "pooled", "rules", "member_split", "producer_share"}
+
+
 def assert_line(line, row, where):
     for field, value in row.items():
-        if field in {"variant", "line", "name", "pooled", "rules", "member_split"} or not value:
+        if field in KEYS or not value:
             continue
         tolerance = KWH if field.endswith("_kwh") else EUR
         assert getattr(line, field) == pytest.approx(float(value), rel=0, abs=tolerance), f"{where}: {field}"
@@ -349,14 +353,21 @@ def test_communities_under_one_substation_are_paid_alone_or_as_one_as_worked_by_
     pooled, rules, member_split
 ):
     settlement = pool_settlement(rules=rules, pooled=pooled, member_split=member_split)
+    key = {"pooled": pooled, "rules": rules, "member_split": member_split}
+    expected = [row for row in EXPECTED_POOL if key.items() <= row.items()]
+    assert len(expected) == 18
+    assert_lines(settlement, expected, f"{pooled}, {rules}")
+
+
+def assert_lines(settlement, expected, where):
+    """Compare all lines that ``expected`` has kinds of, and no fewer."""
     found = {("community", line.name): line for line in settlement.communities}
     found |= {("member", line.home): line for line in settlement.members}
     found |= {("plant", line.name): line for line in settlement.plants}
-    key = {"pooled": pooled, "rules": rules, "member_split": member_split}
-    expected = [row for row in EXPECTED_POOL if key.items() <= row.items()]
-    assert len(expected) == len(found) == 18
+    kinds = {row["line"] for row in expected}
+    assert {key for key in found if key[0] in kinds} == {(row["line"], row["name"]) for row in expected}
     for row in expected:
-        assert_line(found[row["line"], row["name"]], row, f"{pooled}, {rules}, {row['name']}")
+        assert_line(found[row["line"], row["name"]], row, f"{where}, {row['name']}")
 
 
 def test_areas_share_as_if_all_their_members_were_one_configuration():
@@ -375,19 +386,13 @@ def test_areas_share_as_if_all_their_members_were_one_configuration():
 
 @pytest.mark.parametrize("pooled", ["community", "cp"])
 def test_a_gacc_and_a_cer_settled_as_one_keep_their_tariffs_and_share_the_rest(pooled):
-    alone = community_of(
-        role=("prosumer", "consumer") * 2,
-        plants=((0, 6, date(2024, 3, 1)), (2, 6, date(2024, 3, 1))),
-        end_step=(8,) * 4,
-    )
-    communities = replace(
-        alone,
+    communities = gacc_beside_cer(
+        community_of(
+            role=("prosumer", "consumer") * 2,
+            plants=((0, 6, date(2024, 3, 1)), (2, 6, date(2024, 3, 1))),
+            end_step=(8,) * 4,
+        ),
         name=("block", "village"),
-        kind=("GACC", "CER"),
-        perimeter=("building", "cp"),
-        area=("block", "cp_east"),
-        cp=np.array([0, 0]),
-        member_community=np.array([0, 0, 1, 1]),
     )
     settlement = hourly_settlement(
         communities,
@@ -399,9 +404,71 @@ def test_a_gacc_and_a_cer_settled_as_one_keep_their_tariffs_and_share_the_rest(p
         pooled=pooled,
     )
     expected = [row for row in rows("mixed/expected.csv") if row["pooled"] == pooled]
-    assert [line.name for line in settlement.communities] == [row["name"] for row in expected]
-    for line, row in zip(settlement.communities, expected, strict=True):
-        assert_line(line, row, f"{pooled}, {line.name}")
+    assert len(expected) == 6
+    assert_lines(settlement, expected, pooled)
+
+
+def gacc_beside_cer(together, *, name):
+    """Cut one configuration in two halves under one primary substation: a GACC, then a CER."""
+    n = len(together.member_home)
+    return replace(
+        together,
+        name=name,
+        kind=("GACC", "CER"),
+        perimeter=("building", "cp"),
+        area=(name[0], "cp_east"),
+        cp=np.array([0, 0]),
+        member_community=np.repeat([0, 1], n // 2),
+    )
+
+
+EXPECTED_SIDES = rows("sides/expected.csv")
+SIDES = sorted({(row["member_split"], row["producer_share"]) for row in EXPECTED_SIDES})
+
+
+def sides_settlement(*, member_split, producer_share):
+    communities = gacc_beside_cer(
+        community_of(
+            role=("prosumer", "consumer", "consumer", "producer", "consumer", "consumer"),
+            plants=((0, 6, date(2024, 3, 1)), (3, 250, date(2024, 3, 1))),
+            invest_eur=(6000, 1000, 1000, 15000, 5000, 0),
+            end_step=(12,) * 6,
+        ),
+        name=("court", "farm"),
+    )
+    return hourly_settlement(
+        communities,
+        hours=rows("sides/hours.csv"),
+        names=("court_roof", "court_flat_1", "court_flat_2", "farm_barn", "farm_house", "farm_store"),
+        rules=CacerRules(regional_eur_mwh=10.0, social_threshold=1.0),
+        splits=SplitRules(member_split=member_split, producer_share=float(producer_share)),
+        pv_name=("pv_court", "pv_farm"),
+        pooled="cp",
+    )
+
+
+@pytest.mark.parametrize(("member_split", "producer_share"), SIDES)
+def test_each_side_of_the_pool_is_credited_to_the_members_of_that_side(member_split, producer_share):
+    key = {"member_split": member_split, "producer_share": producer_share}
+    expected = [row for row in EXPECTED_SIDES if key.items() <= row.items()]
+    assert len(SIDES) == 5
+    assert len(expected) == 10
+    settlement = sides_settlement(member_split=member_split, producer_share=producer_share)
+    assert_lines(settlement, expected, f"{member_split}, {producer_share}")
+
+
+def test_the_producer_share_moves_own_shared_energy_and_no_credit():
+    kwh = [
+        np.array(
+            [
+                line.shared_kwh
+                for line in sides_settlement(member_split="proportional", producer_share=p).members
+            ]
+        )
+        for p in (0.0, 1.0)
+    ]
+    moved = [2.0, -1.25, -0.75, 3.0, -2.75, -0.25]
+    np.testing.assert_allclose(kwh[1] - kwh[0], moved, rtol=0, atol=KWH)
 
 
 # ---------------------------------------------------------------- days on which the clocks change

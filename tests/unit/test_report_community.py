@@ -129,20 +129,24 @@ def _simple(label, level, net, **settlement):
 
 @pytest.fixture
 def ladder():
-    """Level 1 saves 20 on bills and loses 5 of sales; level 2 is settled as a pool, 3 by control and 4 by accounting."""
-    base = _settlement([_member("A", 60.0, 10.0, 4.0, 1.0), _member("B", 50.0)])
-    one = _settlement([_member("A", 40.0, 5.0, 4.0, 1.0), _member("B", 50.0)])
-    alone = _settlement(
-        [_member("A", 40.0, 5.0, 6.5, 1.5), _member("B", 50.0)], shared_kwh=45.0, own_kwh=45.0, cp_kwh=60.0
-    )
+    """Level 1 saves 20 on bills and loses 5 of sales; level 3 pools (worth 2.5 for the flows of level 1) and shares more."""
+    base = _settlement([_member("A", 60.0, 10.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 10.0, 4.0)])
+    one = _settlement([_member("A", 40.0, 5.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 5.0, 4.0)])
+    one_pool = _settlement([_member("A", 40.0, 5.0, 6.0, 1.5), _member("B", 50.0)], shared_kwh=50.0, pooled="cp")
+    alone = _settlement([_member("A", 40.0, 5.0, 3.5, 0.9), _member("B", 50.0)], shared_kwh=35.0, own_kwh=35.0)
     pool = _settlement(
         [_member("A", 40.0, 5.0, 9.5, 2.5), _member("B", 50.0)],
         shared_kwh=60.0,
-        own_kwh=45.0,
+        own_kwh=35.0,
         cp_kwh=60.0,
         pooled="cp",
+        plants=[_plant("PV", 5.0, 9.5, shared_kwh=60.0)],
     )
-    return _strategy("Zero", 0, base), _strategy("One", 1, one), _strategy("Pool", 3, alone, pool, paid="cp")
+    return (
+        _strategy("Zero", 0, base),
+        _strategy("One", 1, one, one_pool),
+        _strategy("Pool", 3, alone, pool, paid="cp"),
+    )
 
 
 def test_a_step_splits_into_bills_sales_premium_and_valorisation(ladder):
@@ -153,8 +157,8 @@ def test_a_step_splits_into_bills_sales_premium_and_valorisation(ladder):
 
 def test_what_settling_as_a_pool_adds_is_kept_apart_from_what_control_adds(ladder):
     step = step_value(ladder[2], ladder[1])
-    assert step.parts_eur == pytest.approx((0.0, 0.0, 2.5, 0.5, 0.0, 4.0))
-    assert (step.shared_control_kwh, step.shared_pooling_kwh) == pytest.approx((5.0, 15.0))
+    assert step.parts_eur == pytest.approx((0.0, 0.0, 3.5, 1.0, 0.0, 2.5))
+    assert (step.shared_control_kwh, step.shared_pooling_kwh) == pytest.approx((10.0, 10.0))
 
 
 amounts = st.floats(0, 1000, allow_nan=False)
@@ -162,23 +166,26 @@ amounts = st.floats(0, 1000, allow_nan=False)
 
 @given(st.lists(st.tuples(*[amounts] * 5), min_size=3, max_size=3))
 def test_the_parts_of_a_step_add_up_to_the_fall_of_the_net_cost(rows):
-    before, alone, pool = (_settlement([_member("A", *row)]) for row in rows)
-    # a settlement changes neither bill nor sales nor what is stored
-    pool = _settlement(
-        [
-            replace(
-                pool.members[0],
-                bill_eur=alone.members[0].bill_eur,
-                sale_eur=alone.members[0].sale_eur,
-                stored_eur=alone.members[0].stored_eur,
-                net_eur=rows[1][0] - rows[1][1] - rows[2][2] - rows[2][3] - rows[1][4],
-            )
-        ]
-    )
-    upper = _strategy("Upper", 1, alone, pool, paid="cp")
-    step = step_value(upper, _strategy("Lower", 0, before))
-    fall = totals(before.communities).net_eur - totals(pool.communities).net_eur
+    before, lower_pool, paid = (_settlement([_member("A", *row)]) for row in rows)
+    upper = _strategy("Upper", 1, paid, paid, paid="cp")
+    step = step_value(upper, _strategy("Lower", 0, before, _with_flows_of(before, lower_pool)))
+    fall = totals(before.communities).net_eur - totals(paid.communities).net_eur
     assert step.gain_eur == pytest.approx(fall, abs=1e-6)
+
+
+def _with_flows_of(flows, money):
+    """Return a settlement with the premium and valorisation of ``money``; the way of settling changes nothing else."""
+    line, other = flows.members[0], money.members[0]
+    return _settlement(
+        [_member("A", line.bill_eur, line.sale_eur, other.incentive_eur, other.valorisation_eur, line.stored_eur)]
+    )
+
+
+def test_the_gain_does_not_depend_on_how_the_lower_strategy_would_be_paid_as_a_pool(ladder):
+    other = replace(ladder[1], rules={"cacer_2023": {**ladder[1].rules["cacer_2023"], "cp": ladder[1].paid}})
+    first, second = step_value(ladder[2], ladder[1]), step_value(ladder[2], other)
+    assert first.gain_eur == pytest.approx(second.gain_eur)
+    assert (first.pooling_eur, second.pooling_eur) == pytest.approx((2.5, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -251,14 +258,14 @@ def test_winners_and_losers_are_listed_by_name_for_every_strategy_but_the_base()
     assert gainer_tables(same)[0].tables == ()
 
 
-def _plant(name, sale, incentive):
+def _plant(name, sale, incentive, shared_kwh=40.0):
     return PlantLine(
         name=name,
         home="A",
         community="Alba",
         rated_kw=6.0,
         injected_kwh=100.0,
-        shared_kwh=40.0,
+        shared_kwh=shared_kwh,
         incentive_eur=incentive,
         sale_eur=sale,
     )
@@ -280,18 +287,19 @@ def test_producers_lose_sales_and_win_premium():
     assert [row[0] for row in plant_table([lower, upper]).rows] == ["PV", "Idle"]
 
 
-def test_without_plants_nothing_is_said_on_producers(ladder):
-    assert plant_words(ladder) == ""
-    assert plant_table(ladder) is None
+def test_without_plants_nothing_is_said_on_producers():
+    strategies = [_simple("Zero", 0, 5.0), _simple("One", 1, 7.0)]
+    assert plant_words(strategies) == ""
+    assert plant_table(strategies) is None
 
 
 def test_the_answer_names_the_best_strategy_and_how_many_gain(ladder):
     shared, net, who = section_words(ladder)
     assert shared.startswith(
-        "Shared energy as paid: 40 kWh with Zero (40 % of what they inject), most with Pool: 60 kWh"
+        "Shared energy as paid: 40 kWh with Zero (40 % of what is injected), most with Pool: 60 kWh"
     )
     assert (
-        net == f"Net cost of all members: 95.00 EUR with Zero, least with Pool: 73.00 EUR ({MINUS}22.00 EUR)."
+        net == f"Net cost of all communities: 95.00 EUR with Zero, least with Pool: 73.00 EUR ({MINUS}22.00 EUR)."
     )
     assert who == "Of 2 members 1 pay less with Pool than with Zero, 0 pay more and 1 pay the same."
 
@@ -299,29 +307,28 @@ def test_the_answer_names_the_best_strategy_and_how_many_gain(ladder):
 def test_the_answer_also_says_that_nothing_is_better_than_the_base():
     shared, net = section_words([_simple("Zero", 0, 5.0), _simple("One", 1, 7.0)])
     assert shared.endswith("no other strategy shares more.")
-    assert net == "Net cost of all members: 5.00 EUR with Zero; no other strategy costs less."
+    assert net == "Net cost of all communities: 5.00 EUR with Zero; no other strategy costs less."
 
 
 def test_sources_are_named_by_size_with_their_sign(ladder):
     assert source_words(steps(ladder)) == (
-        f"One over Zero: +15.00 EUR for the members, of that +20.00 EUR by lower bills and {MINUS}5.00 EUR by fewer sales.",
+        f"One over Zero: +15.00 EUR for the communities, of that +20.00 EUR by lower bills and {MINUS}5.00 EUR by fewer sales.",
         (
-            "Pool over One: +7.00 EUR for the members, of that +4.00 EUR by settling communities as one (accounting), "
-            "+2.50 EUR by more premium by control and +0.50 EUR by more valorisation by control."
-        ),
+            "Pool over One: +7.00 EUR for the communities, of that +3.50 EUR by more premium by control, +2.50 EUR by settling "
+            "communities as one (accounting) and +1.00 EUR by more valorisation by control.",
     )
 
 
 def test_a_step_that_changes_nothing_says_so():
     assert source_words(steps([_simple("Zero", 0, 5.0), _simple("One", 1, 5.0)])) == (
-        "One over Zero: the members pay the same.",
+        "One over Zero: nothing changes.",
     )
 
 
 def test_pooling_is_explained_only_where_strategies_are_settled_differently(ladder):
     assert step_words(steps(ladder[:2])) == ""
     assert (
-        "Pool: +4.00 EUR and 15 kWh of shared energy by accounting, +3.00 EUR and +5 kWh by control."
+        "Pool: +2.50 EUR and 10 kWh of shared energy by accounting, +4.50 EUR and +10 kWh by control."
         in step_words(steps(ladder))
     )
 
@@ -342,6 +349,19 @@ def test_premium_that_no_member_gets_is_said():
     assert "goes to no member" not in rules_words([_strategy("Zero", 0, found)])
 
 
+def test_a_gain_that_no_member_gets_is_said():
+    lower, upper = _simple("Zero", 0, 5.0), _settlement([_member("A", 3.0)])
+    kept = replace(upper, communities=(replace(upper.communities[0], social_kept_eur=0.5),))
+    (text,) = source_words(steps([lower, _strategy("One", 1, kept)]))
+    assert text.endswith("+2.00 EUR by lower bills; +0.50 EUR of it goes to no member but is kept for social purposes.")
+
+
+def test_a_community_that_is_credited_with_energy_of_another_never_shares_more_than_its_plants_inject():
+    found = _settlement([_member("A", 5.0)], shared_kwh=300.0, own_kwh=40.0, plants=[_plant("PV", 1.0, 1.0, shared_kwh=60.0)])
+    table = energy_money_table([_strategy("Zero", 0, found, paid="cp")])
+    assert dict(zip(table.head, table.groups[0].rows[0], strict=True))["Injected that is shared [%]"] == "60"
+
+
 def test_a_community_below_another_substation_did_not_share():
     found = _settlement([_member("A", 5.0)], own_kwh=40.0, cp_kwh=50.0, zone_kwh=70.0)
     other = replace(found.communities[0], name="Delta", cp="CP B", own_shared_kwh=0.0)
@@ -357,7 +377,7 @@ def test_tables_hold_every_strategy_and_the_rule_set_that_pays(ladder):
     assert [group.title for group in table.groups] == ["Alba"]
     assert [row[0] for row in table.groups[0].rows] == ["Zero", "One", "Pool"]
     assert "Premium, CACER 2023, pays [EUR]" in table.head
-    assert dict(zip(table.head, table.groups[0].rows[2], strict=True))["Shared of injected [%]"] == "60"
+    assert dict(zip(table.head, table.groups[0].rows[2], strict=True))["Injected that is shared [%]"] == "60"
     assert [row[-1] for row in area_table(ladder).rows] == ["50", "50", "50"]
     assert overview_table(ladder[0].paid).rows == (("Alba", "CER", "cp", "CP A", "CP A", "2", "0", "0"),)
     assert step_table(steps(ladder[:1])) is None
@@ -489,6 +509,6 @@ def test_every_member_is_a_dot_in_the_row_of_its_kind():
 def test_points_that_meet_share_their_numbers():
     points = {"One": (10.0, 5.0), "Two": (20.0, 5.0), "Three": (20.0, 5.0)}
     markup = scatter_figure("s", points, what="Peak import", unit="kW")
-    assert ">2, 3</text>" in markup
-    assert ">1</text>" in markup
+    assert ">B, C</text>" in markup
+    assert ">A</text>" in markup
     assert "Peak import [kW]" in markup

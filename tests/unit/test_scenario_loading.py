@@ -205,6 +205,7 @@ def test_file_names_in_a_base_are_relative_to_the_base(tmp_path):
 @pytest.mark.parametrize(
     ("extends", "part"),
     [
+        ("a" * 300 + ".yaml", "there is no file"),
         ("s.yaml", "circle: s.yaml -> s.yaml"),
         ("other.yaml", "circle: s.yaml -> other.yaml -> s.yaml"),
         ("none.yaml", "there is no file"),

@@ -4,6 +4,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from twin.errors import Mistake, ScenarioError
+from twin.scenario.checks import is_file
 from twin.scenario.marks import Marks, Path, got
 from twin.scenario.references import rebase
 from twin.scenario.yaml_reader import Document, read_yaml
@@ -44,7 +45,7 @@ def _read(path: FilePath, chain: tuple[FilePath, ...]) -> Document:
         _refuse(document, f"the files extend each other in a circle: {names}; remove one 'extends'")
     if len(chain) >= _LONGEST_CHAIN:
         _refuse(document, f"more than {_LONGEST_CHAIN} files extend each other; merge some of them")
-    if not base.is_file():
+    if not is_file(base):
         _refuse(document, f"there is no file {str(base)!r}; the name is relative to this file")
     return _merged(_read(base, chain), document)
 

@@ -12,6 +12,8 @@ from twin.report.table import NO_VALUE
 __all__ = ["deferral_tables", "deferral_words"]
 
 _MONTHS = 12
+_LEAST_YEARS = 0.05
+"""A shorter deferral counts as none."""
 
 
 def _reached(years: float | None, start_utc_s: int) -> str:
@@ -89,7 +91,7 @@ def deferral_words(found: Deferral, labels: Mapping[str, str]) -> tuple[str, ...
 def _best(others: Mapping[str, StrategyLimits], labels: Mapping[str, str], base: str) -> tuple[str, ...]:
     name = max(others, key=lambda key: others[key].deferral_years)
     entry = others[name]
-    if entry.deferral_years <= 0:
+    if entry.deferral_years < _LEAST_YEARS:
         return (f"No strategy defers the reinforcement against {base}.",)
     return (
         (
@@ -102,7 +104,7 @@ def _best(others: Mapping[str, StrategyLimits], labels: Mapping[str, str], base:
 def _worst(others: Mapping[str, StrategyLimits], labels: Mapping[str, str]) -> tuple[str, ...]:
     name = min(others, key=lambda key: others[key].deferral_years)
     entry = others[name]
-    if entry.deferral_years >= 0:
+    if entry.deferral_years > -_LEAST_YEARS:
         return ()
     return (
         (

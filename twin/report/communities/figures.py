@@ -1,6 +1,7 @@
 """Figures on all communities: where the value comes from, who gains, sharing against the grid."""
 
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def value_figure(name: str, step: Step, *, y_range: tuple[float, float]) -> str:
     frame = Frame(
         drawing=drawing, left=_LEFT, top=26, width=_PLOT, height=160, x_range=(0, len(bars)), y_range=y_range
     )
-    frame.y_axis("Gain of the members [EUR]")
+    frame.y_axis("Gain of the communities [EUR]")
     levels = _levels(step)
     for place, (word, value, (start, end)) in enumerate(zip(bars, amounts, levels, strict=True)):
         if abs(value) > SAME_EUR:
@@ -231,20 +232,27 @@ def scatter_figure(name: str, points: Mapping[str, tuple[float, float]], *, what
     frame.x_axis(f"Energy shared in substations [{x_unit}]", 8)
     placed: list[tuple[float, float, list[str]]] = []
     for place, (label, (x_value, y_value)) in enumerate(points.items()):
+        letter = _letter(place)
         x, y = float(frame.x(x_value / x_per)), float(frame.y(y_value / y_per))
         colour, _ = strategy_style(place)
         drawing.add(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
         near = next((found for found in placed if np.hypot(found[0] - x, found[1] - y) < _NEAR_PX), None)
         if near is None:
-            placed.append((x, y, [str(place + 1)]))
+            placed.append((x, y, [letter]))
         else:
-            near[2].append(str(place + 1))
+            near[2].append(letter)
         kx, ky = 64 + (place % 2) * 290, 12 + (place // 2) * 16
         drawing.add(f'<circle cx="{kx}" cy="{ky}" r="5" fill="{colour}"/>')
-        drawing.text(kx + 10, ky + 4, short(f"{place + 1} {label}", 44))
+        drawing.text(kx + 10, ky + 4, short(f"{letter}  {label}", 44))
     for x, y, names in placed:
         drawing.text(x + 9, y - 5, ", ".join(names), kind="tb")
     return drawing.markup()
+
+
+def _letter(place: int) -> str:
+    """Return A to Z, then A1 to Z1 and so on."""
+    turn, rest = divmod(place, len(ascii_uppercase))
+    return ascii_uppercase[rest] + (str(turn) if turn else "")
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:

@@ -176,7 +176,7 @@ def sharing_words(found: Sequence[GridStep]) -> tuple[str, ...]:
         )
     lead = (
         f"Does more sharing mean less reverse flow and lower peaks? Each strategy is held against the one below it; the "
-        f"shared energy changes in {len(moved)} of {len(found)} comparisons."
+        f"shared energy changes in {len(moved)} of {len(found)} comparisons. A change below {100 * _MOVED_SHARE:g} % counts as none."
     )
     sentences = [lead, *(_verdict(moved, name, _JUDGED[name][0]) for name in names)]
     return (*sentences, *_largest(moved, names))

@@ -8,7 +8,7 @@ from twin.report.communities.figures_split import split_figure
 from twin.report.communities.files import SettledStrategy
 from twin.report.communities.model import CommunityPart, StrategyTables
 from twin.report.communities.profiles import profile_panels
-from twin.report.communities.value import base_of, members_by_home, share_percent, shareable_kwh
+from twin.report.communities.value import base_of, members_by_home, plant_shared_percent
 from twin.report.model import Table
 from twin.report.numbers import quantity_text
 from twin.report.panels import Panel
@@ -61,7 +61,7 @@ def _lead(name: str, strategies: Sequence[SettledStrategy]) -> tuple[str, ...]:
         + (f", within {first.perimeter} {first.area}" if first.area != first.cp else "")
         + f". With {base.label} they share {quantity_text(first.shared_kwh, 'kWh')}"
     )
-    share = share_percent(first.shared_kwh, shareable_kwh(base, name))
+    share = plant_shared_percent(base, name)
     what += f", {share:.0f} % of what they inject" if share is not None else " and inject nothing"
     what += f", and {net_words(first.net_eur)}."
     if best is base:
@@ -95,8 +95,7 @@ def _net_table(homes: Sequence[str], strategies: Sequence[SettledStrategy]) -> T
     lines = {s.key: [members_by_home(s.paid)[home] for home in homes] for s in strategies}
     columns = [
         words("Member", list(homes)),
-        words("Kind", [first[home].kind for home in homes]),
-        words("Role", [first[home].role for home in homes]),
+        words("Kind, role", [f"{first[home].kind.replace('_', ' ')}, {first[home].role}" for home in homes]),
         numbers("Contract", "kW", [first[home].contract_kw for home in homes]),
     ]
     for s in strategies:
@@ -106,8 +105,8 @@ def _net_table(homes: Sequence[str], strategies: Sequence[SettledStrategy]) -> T
         change = [
             line.net_eur - before.net_eur for line, before in zip(lines[s.key], lines[base.key], strict=True)
         ]
-        columns.append(numbers(f"{s.label}, change", "EUR", change, "+"))
-    return table_of(f"Net cost of each member, and its change against {base.label}", columns)
+        columns.append(numbers(s.label, "EUR", change, "+"))
+    return table_of(f"Net cost of each member with {base.label}, and its change with the others", columns)
 
 
 def _members_table(strategy: SettledStrategy, homes: Sequence[str]) -> Table:

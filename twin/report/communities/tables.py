@@ -9,9 +9,8 @@ from twin.report.communities.model import GroupedTable, TableGroup
 from twin.report.communities.value import (
     Step,
     Totals,
+    plant_shared_percent,
     pooled_energy_kwh,
-    share_percent,
-    shareable_kwh,
     totals,
 )
 from twin.report.model import Table
@@ -39,7 +38,7 @@ _MEANINGS = {
     ),
     "Shared energy": (
         "For each hour the smaller of the energy injected and the energy withdrawn by all members of a community, "
-        "summed over the hours. Shared of injected: over what members with a plant inject; a battery alone shares nothing."
+        "summed over the hours. Injected that is shared: of what members with a plant inject; a battery alone shares nothing."
     ),
     "As paid": (
         "Each community alone, or, where an aggregator pools them, those under one primary substation (cabina primaria, "
@@ -55,14 +54,12 @@ _MEANINGS = {
         "What batteries hold more at the end than at the start is worth, between buying and selling; negative where they "
         "end emptier. Without it a strategy that empties them would look cheap."
     ),
-    "Net cost": (
-        "Bills less sales, premium, valorisation and stored. Negative: the members earn more than they pay."
-    ),
+    "Net cost": ("Bills less sales, premium, valorisation and stored. Negative: more is earned than paid."),
     "Pooling, accounting": (
-        "Premium and valorisation of the same flows, settled as the strategy is paid, less the same settled as the "
-        "strategy below is paid. Nothing in the grid changes by it."
+        "Premium and valorisation of the flows of the strategy below, settled as this strategy is paid, less as that one "
+        "is paid. Nothing in the grid changes by it."
     ),
-    "Control": "The rest of a change: both strategies settled in the same way, so that only flows differ.",
+    "Control": "The rest of a change: both strategies settled as this one is paid, so that only flows differ.",
     CO2: "Hourly emission factor times (withdrawn less injected). Negative: emissions avoided elsewhere.",
     "Revenue of a plant": (
         "Its sales and the premium on the shared energy attributed to it, before members split the premium."
@@ -122,12 +119,14 @@ def energy_money_table(strategies: Sequence[SettledStrategy]) -> GroupedTable:
     communities = [line.name for line in strategies[0].paid.communities]
     names: list[str | None] = [*communities, None] if len(communities) > 1 else list(communities)
     paid = [_totals(s, s.pays, name) for name in names for s in strategies]
-    can_share = [shareable_kwh(s, name) for name in names for s in strategies]
-    of_injected = [(entry.shared_kwh, whole) for entry, whole in zip(paid, can_share, strict=True)]
     columns = [
         words("Strategy", [s.label for _ in names for s in strategies]),
         numbers("Shared", "kWh", [entry.shared_kwh for entry in paid]),
-        numbers("Shared of injected", "%", [share_percent(*pair) for pair in of_injected]),
+        numbers(
+            "Injected that is shared",
+            "%",
+            [plant_shared_percent(s, name) for name in names for s in strategies],
+        ),
         numbers("Bills", "EUR", [entry.bill_eur for entry in paid]),
         numbers("Sales", "EUR", [entry.sale_eur for entry in paid]),
         numbers("Valorisation", "EUR", [entry.valorisation_eur for entry in paid]),

@@ -12,6 +12,7 @@ from twin.report.communities.value import (
     below,
     member_changes,
     plant_changes,
+    totals,
 )
 from twin.report.model import Table
 
@@ -78,7 +79,7 @@ def _named_table(caption: str, found: Sequence[MemberChange]) -> Table:
         (
             words("Member", [change.home for change in found]),
             words("Community", [change.community for change in found]),
-            words("Kind and role", [f"{change.kind}, {change.role}" for change in found]),
+            words("Kind and role", [f"{change.kind.replace('_', ' ')}, {change.role}" for change in found]),
             numbers("Net cost before", "EUR", [change.before_eur for change in found]),
             numbers("Net cost after", "EUR", [change.after_eur for change in found]),
             numbers("Gain", "EUR", [change.gain_eur for change in found], "+"),
@@ -91,10 +92,11 @@ def _named_table(caption: str, found: Sequence[MemberChange]) -> Table:
 
 
 def gainer_tables(strategies: Sequence[SettledStrategy]) -> tuple[StrategyTables, ...]:
-    """Return the five largest gainers and losers of each strategy against the base."""
+    """Return the five largest gainers and losers of each strategy against the base, the one of least net cost first."""
     base = base_of(strategies)
+    best_first = sorted(strategies, key=lambda s: totals(s.paid.communities).net_eur)
     groups = []
-    for upper in strategies:
+    for upper in best_first:
         if upper is base:
             continue
         changes = member_changes(upper, base)
@@ -128,10 +130,9 @@ def plant_table(strategies: Sequence[SettledStrategy]) -> Table | None:
         if s is base:
             columns.append(numbers(s.label, "EUR", [change.after_eur for change in changes]))
         else:
-            columns.append(
-                numbers(f"{s.label}, change", "EUR", [change.change_eur for change in changes], "+")
-            )
+            columns.append(numbers(s.label, "EUR", [change.change_eur for change in changes], "+"))
     cut = f"; the {len(shown)} with the largest changes of {len(plants)}" if len(shown) < len(plants) else ""
     return table_of(
-        f"Revenue of plants by sales and premium, and its change against {base.label}{cut}", columns
+        f"Revenue of plants by sales and premium with {base.label}, and its change with the others{cut}",
+        columns,
     )

@@ -18,6 +18,7 @@ __all__ = [
     "member_changes",
     "members_by_home",
     "plant_changes",
+    "plant_shared_percent",
     "pooled_energy_kwh",
     "share_percent",
     "shareable_kwh",
@@ -53,26 +54,29 @@ class Totals:
     bill_eur: float
     sale_eur: float
     stored_eur: float
+    social_kept_eur: float
     net_eur: float
     co2_kg: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """The value of one strategy over another. Gains are positive where the members pay less or earn more."""
+    """The value of one strategy over another, all communities. Gains are positive where they pay less or earn more."""
 
     upper: SettledStrategy
     lower: SettledStrategy
     bills_eur: float
     sales_eur: float
     premium_eur: float
-    """By control: both strategies settled in the way the lower one is paid."""
+    """By control: both strategies settled in the way the upper one is paid."""
     valorisation_eur: float
     """By control, as the premium."""
     stored_eur: float
     """Worth of more energy left in the batteries."""
     pooling_eur: float
-    """By accounting: the same flows of the upper strategy, settled in its way less settled in the lower one's way."""
+    """By accounting: the flows of the lower strategy, settled in the upper one's way less settled in its own."""
+    kept_eur: float
+    """Part of the gain that no member gets, kept for social purposes."""
     shared_control_kwh: float
     """More shared energy by control."""
     shared_pooling_kwh: float
@@ -82,7 +86,7 @@ class Step:
 
     @property
     def gain_eur(self) -> float:
-        """All of it: how much less the members pay, net."""
+        """All of it: how much less the communities pay, net."""
         return sum(self.parts_eur)
 
     @property
@@ -144,6 +148,7 @@ def totals(lines: Sequence[CommunityLine]) -> Totals:
         bill_eur=sum(line.bill_eur for line in lines),
         sale_eur=sum(line.sale_eur for line in lines),
         stored_eur=sum(line.stored_eur for line in lines),
+        social_kept_eur=sum(line.social_kept_eur for line in lines),
         net_eur=sum(line.net_eur for line in lines),
         co2_kg=sum(line.co2_kg for line in lines),
     )
@@ -159,6 +164,16 @@ def shareable_kwh(strategy: SettledStrategy, name: str | None = None) -> float:
     return sum(
         float(energy.injected_kwh.sum()) for own, energy in strategy.hours.items() if name in {None, own}
     )
+
+
+def plant_shared_percent(strategy: SettledStrategy, name: str | None = None) -> float | None:
+    """Return which share of what members with a plant inject is shared, of one configuration or of all [%].
+
+    None where nothing is injected. The sum over plants is never more than what they inject, also where a configuration
+    is credited with energy of another.
+    """
+    shared = sum(plant.shared_kwh for plant in strategy.paid.plants if name in {None, plant.community})
+    return share_percent(shared, shareable_kwh(strategy, name))
 
 
 def pooled_energy_kwh(found: Settlement, level: str) -> float:
@@ -201,24 +216,29 @@ def below(strategies: Sequence[SettledStrategy]) -> dict[str, SettledStrategy]:
 def step_value(upper: SettledStrategy, lower: SettledStrategy) -> Step:
     """Return what ``upper`` is worth over ``lower``, both under the rule set that pays the upper one.
 
-    Where the two are paid differently (each configuration alone, or a substation as one), the difference splits: what
-    the flows change is counted with both settled in the lower one's way, the rest is an effect of accounting.
+    Where the two are paid differently (each configuration alone, or a substation as one), the difference splits into two
+    steps: first the flows of the lower strategy are settled as the upper one is paid (accounting), then the flows change
+    (control).
     """
     rules = upper.pays
-    alike = totals(upper.settlement(rules, lower.pooled).communities)
-    paid = totals(upper.settlement(rules, upper.pooled).communities)
     before = totals(lower.settlement(rules, lower.pooled).communities)
+    alike = totals(lower.settlement(rules, upper.pooled).communities)
+    paid = totals(upper.settlement(rules, upper.pooled).communities)
     return Step(
         upper=upper,
         lower=lower,
         bills_eur=before.bill_eur - paid.bill_eur,
         sales_eur=paid.sale_eur - before.sale_eur,
-        premium_eur=alike.incentive_eur - before.incentive_eur,
-        valorisation_eur=alike.valorisation_eur - before.valorisation_eur,
+        premium_eur=paid.incentive_eur - alike.incentive_eur,
+        valorisation_eur=paid.valorisation_eur - alike.valorisation_eur,
         stored_eur=paid.stored_eur - before.stored_eur,
-        pooling_eur=paid.incentive_eur + paid.valorisation_eur - alike.incentive_eur - alike.valorisation_eur,
-        shared_control_kwh=alike.shared_kwh - before.shared_kwh,
-        shared_pooling_kwh=paid.shared_kwh - alike.shared_kwh,
+        pooling_eur=alike.incentive_eur
+        + alike.valorisation_eur
+        - before.incentive_eur
+        - before.valorisation_eur,
+        kept_eur=paid.social_kept_eur - before.social_kept_eur,
+        shared_control_kwh=paid.shared_kwh - alike.shared_kwh,
+        shared_pooling_kwh=alike.shared_kwh - before.shared_kwh,
         co2_kg=paid.co2_kg - before.co2_kg,
     )
 

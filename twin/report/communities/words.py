@@ -14,9 +14,8 @@ from twin.report.communities.value import (
     base_of,
     member_changes,
     plant_changes,
+    plant_shared_percent,
     pooled_energy_kwh,
-    share_percent,
-    shareable_kwh,
     totals,
 )
 from twin.report.numbers import quantity_text
@@ -52,8 +51,8 @@ def _totals(strategy: SettledStrategy) -> Totals:
 
 
 def _share(strategy: SettledStrategy) -> str:
-    share = share_percent(_totals(strategy).shared_kwh, shareable_kwh(strategy))
-    return "nothing is injected" if share is None else f"{share:.0f} % of what they inject"
+    share = plant_shared_percent(strategy)
+    return "nothing is injected" if share is None else f"{share:.0f} % of what is injected"
 
 
 def _shared(strategies: Sequence[SettledStrategy]) -> str:
@@ -74,7 +73,7 @@ def _net(strategies: Sequence[SettledStrategy]) -> str:
     before = _totals(base).net_eur
     best = min(strategies, key=lambda s: _totals(s).net_eur)
     low = _totals(best).net_eur
-    first = f"Net cost of all members: {money_text(before)} with {base.label}"
+    first = f"Net cost of all communities: {money_text(before)} with {base.label}"
     if before - low <= SAME_EUR:
         return f"{first}; no other strategy costs less." if len(strategies) > 1 else f"{first}."
     return f"{first}, least with {best.label}: {money_text(low)} ({money_text(low - before, '+')})."
@@ -104,7 +103,7 @@ def source_words(found: Sequence[Step]) -> tuple[str, ...]:
     sentences = []
     for step in found:
         if abs(step.gain_eur) <= SAME_EUR and all(abs(part) <= SAME_EUR for part in step.parts_eur):
-            sentences.append(f"{step.upper.label} over {step.lower.label}: the members pay the same.")
+            sentences.append(f"{step.upper.label} over {step.lower.label}: nothing changes.")
             continue
         parts = sorted(
             (
@@ -116,9 +115,15 @@ def source_words(found: Sequence[Step]) -> tuple[str, ...]:
         )
         said = listed([f"{money_text(part, '+')} by {words}" for part, words in parts])
         sentences.append(
-            f"{step.upper.label} over {step.lower.label}: {money_text(step.gain_eur, '+')} for the members, of that {said}."
+            f"{step.upper.label} over {step.lower.label}: {money_text(step.gain_eur, '+')} for the communities, of that {said}{_kept(step)}."
         )
     return tuple(sentences)
+
+
+def _kept(step: Step) -> str:
+    if abs(step.kept_eur) <= SAME_EUR:
+        return ""
+    return f"; {money_text(step.kept_eur, '+')} of it goes to no member but is kept for social purposes"
 
 
 def step_words(found: Sequence[Step]) -> str:
@@ -137,7 +142,7 @@ def step_words(found: Sequence[Step]) -> str:
     ]
     return (
         "Where a strategy pools the communities of a substation, part of the difference to the one below is accounting: "
-        f"the same flows count for more. {'; '.join(said)}."
+        f"the flows of the one below count for more without any change. {'; '.join(said)}."
     )
 
 
