@@ -130,10 +130,18 @@ def _simple(label, level, net, **settlement):
 @pytest.fixture
 def ladder():
     """Level 1 saves 20 on bills and loses 5 of sales; level 3 pools (worth 2.5 for the flows of level 1) and shares more."""
-    base = _settlement([_member("A", 60.0, 10.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 10.0, 4.0)])
-    one = _settlement([_member("A", 40.0, 5.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 5.0, 4.0)])
-    one_pool = _settlement([_member("A", 40.0, 5.0, 6.0, 1.5), _member("B", 50.0)], shared_kwh=50.0, pooled="cp")
-    alone = _settlement([_member("A", 40.0, 5.0, 3.5, 0.9), _member("B", 50.0)], shared_kwh=35.0, own_kwh=35.0)
+    base = _settlement(
+        [_member("A", 60.0, 10.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 10.0, 4.0)]
+    )
+    one = _settlement(
+        [_member("A", 40.0, 5.0, 4.0, 1.0), _member("B", 50.0)], plants=[_plant("PV", 5.0, 4.0)]
+    )
+    one_pool = _settlement(
+        [_member("A", 40.0, 5.0, 6.0, 1.5), _member("B", 50.0)], shared_kwh=50.0, pooled="cp"
+    )
+    alone = _settlement(
+        [_member("A", 40.0, 5.0, 3.5, 0.9), _member("B", 50.0)], shared_kwh=35.0, own_kwh=35.0, cp_kwh=60.0
+    )
     pool = _settlement(
         [_member("A", 40.0, 5.0, 9.5, 2.5), _member("B", 50.0)],
         shared_kwh=60.0,
@@ -177,7 +185,16 @@ def _with_flows_of(flows, money):
     """Return a settlement with the premium and valorisation of ``money``; the way of settling changes nothing else."""
     line, other = flows.members[0], money.members[0]
     return _settlement(
-        [_member("A", line.bill_eur, line.sale_eur, other.incentive_eur, other.valorisation_eur, line.stored_eur)]
+        [
+            _member(
+                "A",
+                line.bill_eur,
+                line.sale_eur,
+                other.incentive_eur,
+                other.valorisation_eur,
+                line.stored_eur,
+            )
+        ]
     )
 
 
@@ -299,7 +316,8 @@ def test_the_answer_names_the_best_strategy_and_how_many_gain(ladder):
         "Shared energy as paid: 40 kWh with Zero (40 % of what is injected), most with Pool: 60 kWh"
     )
     assert (
-        net == f"Net cost of all communities: 95.00 EUR with Zero, least with Pool: 73.00 EUR ({MINUS}22.00 EUR)."
+        net
+        == f"Net cost of all communities: 95.00 EUR with Zero, least with Pool: 73.00 EUR ({MINUS}22.00 EUR)."
     )
     assert who == "Of 2 members 1 pay less with Pool than with Zero, 0 pay more and 1 pay the same."
 
@@ -314,8 +332,9 @@ def test_sources_are_named_by_size_with_their_sign(ladder):
     assert source_words(steps(ladder)) == (
         f"One over Zero: +15.00 EUR for the communities, of that +20.00 EUR by lower bills and {MINUS}5.00 EUR by fewer sales.",
         (
-            "Pool over One: +7.00 EUR for the communities, of that +3.50 EUR by more premium by control, +2.50 EUR by settling "
-            "communities as one (accounting) and +1.00 EUR by more valorisation by control.",
+            "Pool over One: +7.00 EUR for the communities, of that +3.50 EUR by more premium by control, "
+            "+2.50 EUR by settling communities as one (accounting) and +1.00 EUR by more valorisation by control."
+        ),
     )
 
 
@@ -353,11 +372,15 @@ def test_a_gain_that_no_member_gets_is_said():
     lower, upper = _simple("Zero", 0, 5.0), _settlement([_member("A", 3.0)])
     kept = replace(upper, communities=(replace(upper.communities[0], social_kept_eur=0.5),))
     (text,) = source_words(steps([lower, _strategy("One", 1, kept)]))
-    assert text.endswith("+2.00 EUR by lower bills; +0.50 EUR of it goes to no member but is kept for social purposes.")
+    assert text.endswith(
+        "+2.00 EUR by lower bills; +0.50 EUR of it goes to no member but is kept for social purposes."
+    )
 
 
 def test_a_community_that_is_credited_with_energy_of_another_never_shares_more_than_its_plants_inject():
-    found = _settlement([_member("A", 5.0)], shared_kwh=300.0, own_kwh=40.0, plants=[_plant("PV", 1.0, 1.0, shared_kwh=60.0)])
+    found = _settlement(
+        [_member("A", 5.0)], shared_kwh=300.0, own_kwh=40.0, plants=[_plant("PV", 1.0, 1.0, shared_kwh=60.0)]
+    )
     table = energy_money_table([_strategy("Zero", 0, found, paid="cp")])
     assert dict(zip(table.head, table.groups[0].rows[0], strict=True))["Injected that is shared [%]"] == "60"
 
@@ -379,7 +402,7 @@ def test_tables_hold_every_strategy_and_the_rule_set_that_pays(ladder):
     assert "Premium, CACER 2023, pays [EUR]" in table.head
     assert dict(zip(table.head, table.groups[0].rows[2], strict=True))["Injected that is shared [%]"] == "60"
     assert [row[-1] for row in area_table(ladder).rows] == ["50", "50", "50"]
-    assert overview_table(ladder[0].paid).rows == (("Alba", "CER", "cp", "CP A", "CP A", "2", "0", "0"),)
+    assert overview_table(ladder[0].paid).rows == (("Alba", "CER", "cp", "CP A", "CP A", "2", "1", "6"),)
     assert step_table(steps(ladder[:1])) is None
     assert (
         dict(zip(step_table(steps(ladder)).head, step_table(steps(ladder)).rows[1], strict=True))[

@@ -8,7 +8,7 @@ Columns and rows of the homes (:mod:`twin.control.home_lp`) side by side, then f
 minimises the homes' objectives at that sum; as a home could otherwise gain by importing and exporting at the same time,
 a binary for each home and step lets its meter do one of the two, and the value of s does not matter.
 
-A linear program of 500 homes over a day takes about half a minute: use :mod:`twin.control.decomposition` for them.
+For hundreds of homes planned again every hour use :mod:`twin.control.decomposition`.
 """
 
 from collections.abc import Sequence
