@@ -203,7 +203,7 @@ def _community_values(paid: Settlement) -> tuple[KpiValue, ...]:
         KpiValue("members_bill_eur", sum(line.bill_eur for line in lines)),
         KpiValue("members_sale_eur", sum(line.sale_eur for line in lines)),
         KpiValue("members_stored_eur", sum(line.stored_eur for line in lines)),
-        KpiValue("members_net_eur", sum(line.net_eur for line in lines)),
+        KpiValue("members_net_eur", sum(line.net_eur for line in paid.members)),
     )
 
 

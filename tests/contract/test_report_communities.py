@@ -244,6 +244,17 @@ def test_the_page_of_a_member_holds_its_figures_and_nobody_elses(changed, folder
     assert "Net cost under flat 2020 [EUR]" in text
 
 
+def test_a_member_who_is_worse_off_or_exceeds_the_contract_is_told(edit, folder):
+    rules = json.loads((folder / "mpc" / "settlement.json").read_text())["rules"]
+    for sets in rules.values():
+        for found in sets.values():
+            line = next(line for line in found["members"] if line["home"] == MEMBER)
+            line |= {"net_eur": 99.0, "over_contract_h": 2.5}
+    text = write_member_page(edit("mpc", rules=rules), MEMBER).read_text(encoding="utf-8")
+    assert "Worse off than with No control: Aggregator." in text
+    assert "The contract power of 6 kW is exceeded for up to 2.50 h (Aggregator)." in text
+
+
 def test_an_unknown_member_is_answered_with_names_that_look_like_it(folder):
     with pytest.raises(RunFolderError, match=r"no member 'Borgo farm 15'.*there are Borgo farm 14"):
         write_member_page(folder, "Borgo farm 15")

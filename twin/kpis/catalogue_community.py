@@ -116,7 +116,10 @@ COMMUNITY: Final = (
         label="Net cost of the members",
         unit="EUR",
         better="lower",
-        definition="Bills less sales, premium, network charges returned and the worth of the energy left in batteries.",
+        definition=(
+            "Bills less sales, premium, network charges returned and the worth of the energy left in batteries; premium that "
+            "a community keeps for social purposes is not the members'."
+        ),
         source=_RULES,
     ),
 )

@@ -23,10 +23,13 @@ _SHOWN = (
     "vm_max_pu",
 )
 _JUDGED = {
-    "reverse_head_energy_kwh": ("Less reverse energy at the feeder head", "reverse energy there"),
+    "reverse_head_energy_kwh": (
+        "Less reverse energy at the feeder head",
+        "reverse energy at the feeder head",
+    ),
     "reverse_mvlv_energy_kwh": (
         "Less reverse energy through MV/LV transformers",
-        "through MV/LV transformers",
+        "reverse energy through MV/LV transformers",
     ),
     "peak_import_kw": ("A lower peak import", "peak import"),
     "peak_export_kw": ("A lower peak export", "peak export"),

@@ -57,7 +57,7 @@ def _lead(name: str, strategies: Sequence[SettledStrategy]) -> tuple[str, ...]:
     first = _line(base.paid, name)
     best = min(strategies, key=lambda s: _line(s.paid, name).net_eur)
     what = (
-        f"{first.kind} of {first.n_members} members under {first.cp}"
+        f"{first.kind} of {first.n_members} member{'s' if first.n_members != 1 else ''} under {first.cp}"
         + (f", within {first.perimeter} {first.area}" if first.area != first.cp else "")
         + f". With {base.label} they share {quantity_text(first.shared_kwh, 'kWh')}"
     )
