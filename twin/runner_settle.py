@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from twin.community.bills import fixed_charges_eur, years_between
 from twin.community.calendar import hourly_mean
+from twin.community.emissions import co2_kg
 from twin.community.meters import HourlyMeters, MeterAccumulator, MeterTotals
 from twin.community.results import Settlement
 from twin.community.settle import MemberMoney, Pooled, settle
@@ -177,10 +178,11 @@ class Accounts:
         plant = self._prepared.plant
         import_kwh = energy_kwh(self._import_kw, plant.dt_s)
         load_kwh = energy_kwh(self._load_kw, plant.dt_s)
-        net_kg = float(plant.market.co2_kg_kwh @ import_kwh)
+        net_kg = float(co2_kg(import_kwh, plant.market.co2_kg_kwh))
+        all_drawn_kg = float(co2_kg(load_kwh, plant.market.co2_kg_kwh))
         return (
             KpiValue("co2_net_kg", net_kg),
-            KpiValue("co2_avoided_kg", float(plant.market.co2_kg_kwh @ load_kwh) - net_kg),
+            KpiValue("co2_avoided_kg", all_drawn_kg - net_kg),
             KpiValue("market_value_eur", float(price_eur_kwh(plant.market.zone_eur_mwh) @ import_kwh)),
         )
 

@@ -132,11 +132,19 @@ def level(kind, case, **options):
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=seeds, replan_every_h=st.sampled_from([0.5, 1.0, 3.0]), steps_per_hour=st.sampled_from([1, 2]))
-def test_a_planned_level_never_earns_less_than_the_one_below(seed, replan_every_h, steps_per_hour):
+@given(
+    seed=seeds,
+    replan_every_h=st.sampled_from([0.5, 1.0, 3.0]),
+    steps_per_hour=st.sampled_from([1, 2]),
+    joint_up_to_homes=st.sampled_from([0, 32]),
+)
+def test_a_planned_level_never_earns_less_than_the_one_below(
+    seed, replan_every_h, steps_per_hour, joint_up_to_homes
+):
     case = Case(seed, n_steps=12 * steps_per_hour, steps_per_hour=steps_per_hour)
     ems = Mpc(case.site, horizon_h=case.whole_run_h, replan_every_h=1.0)
-    cems, aggregator = (level(kind, case, replan_every_h=replan_every_h) for kind in (CemsMpc, AggregatorMpc))
+    how = {"replan_every_h": replan_every_h, "joint_up_to_homes": joint_up_to_homes}
+    cems, aggregator = (level(kind, case, **how) for kind in (CemsMpc, AggregatorMpc))
     alone, shared, pooled = case.run(ems), case.run(cems), case.run(aggregator)
     worth, value = ems.stored_value_eur_kwh, case.site.shared_value_eur_kwh[0]
     assert cems.planner.stored_value_eur_kwh == pytest.approx(worth)
@@ -174,12 +182,12 @@ def test_with_most_shared_energy_as_objective_higher_levels_never_share_less(see
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=seeds)
-def test_two_primary_substations_never_interact(seed):
+@given(seed=seeds, joint_up_to_homes=st.sampled_from([0, 32]))
+def test_two_primary_substations_never_interact(seed, joint_up_to_homes):
     def run(other_load_kw):
         case = Case(seed, n_steps=24, steps_per_hour=2, cp=(0, 1))
         case.load_kw[:, 3:] += other_load_kw
-        return case.run(AggregatorMpc(case.site, horizon_h=6.0))
+        return case.run(AggregatorMpc(case.site, horizon_h=6.0, joint_up_to_homes=joint_up_to_homes))
 
     quiet, busy = run(0.0), run(2.5)
     assert quiet.battery_kw[:, :2].tobytes() == busy.battery_kw[:, :2].tobytes()

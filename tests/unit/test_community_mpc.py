@@ -137,10 +137,12 @@ def paid_eur(site, done, *, worth_eur_kwh):
 # Home 1 has 2 kW of surplus in hour 1, home 2 draws 2 kW in hour 2, home 0 has the only battery. A kWh drawn in hour 1
 # costs 0.30 and one fed in later earns 0.10; each is shared, at 0.15: 2 * 0.15 > 0.30 - 0.95^2 * 0.10 - ..., so it pays.
 @pytest.mark.parametrize(("value", "moved_kwh"), [(0.15, 2.0), (0.05, 0.0)])
-def test_a_battery_serves_its_neighbours_where_sharing_pays(value, moved_kwh):
+@pytest.mark.parametrize("joint_up_to_homes", [0, 32])
+def test_a_battery_serves_its_neighbours_where_sharing_pays(value, moved_kwh, joint_up_to_homes):
     net_kw = np.array([[0, -2, 0], [0, -2, 0], [0, 0, 2], [0, 0, 2]])
     site = plant(n_steps=4, battery_home=(0,), value=value)
-    done = run(CemsMpc(site, terminal_price_eur_kwh=0.0), site, known(net_kw), soc=0.0)
+    how = {"terminal_price_eur_kwh": 0.0, "joint_up_to_homes": joint_up_to_homes}
+    done = run(CemsMpc(site, **how), site, known(net_kw), soc=0.0)
     assert np.maximum(done.grid_kw[:2, 0], 0.0).sum() * 0.5 == pytest.approx(moved_kwh, abs=1e-6)
     assert -done.grid_kw[2:, 0].sum() * 0.5 == pytest.approx(moved_kwh * 0.95**2, abs=1e-6)
 
@@ -162,12 +164,13 @@ def test_an_aggregator_counts_on_the_smallest_value_of_its_communities():
     assert np.all(done.grid_kw[:, 0] == 0.0)
 
 
-def test_every_plan_knows_its_gap():
+@pytest.mark.parametrize(("joint_up_to_homes", "gap"), [(0, 1e-4), (2, 0.0)])
+def test_every_plan_knows_its_gap(joint_up_to_homes, gap):
     site = plant()
-    controller = CemsMpc(site, gap=1e-4)
+    controller = CemsMpc(site, gap=1e-4, joint_up_to_homes=joint_up_to_homes)
     run(controller, site, known(day(24, 3)))
     assert [record.step for record in controller.planner.records] == list(range(0, 24, 2))
-    assert all(record.gap <= 1e-4 and record.homes == 2 for record in controller.planner.records)
+    assert all(record.gap <= gap and record.homes == 2 for record in controller.planner.records)
 
 
 @pytest.mark.parametrize(
@@ -271,20 +274,6 @@ def test_the_reserve_of_the_user_is_not_planned_away(share):
     assert done.soc[-1, 0] == pytest.approx(share, abs=1e-6)
 
 
-def test_what_a_level_above_holds_stays_in_the_battery_for_the_whole_plan():
-    net_kw = np.tile([0.0, 4.0, 4.0], (8, 1))
-    site = plant(n_steps=8, battery_home=(0,))
-    guide = planner(site, terminal_price_eur_kwh=0.0)
-    held = replace(no_guidance(site), hold_soc=np.array([0.6]))
-    soc, given = 0.95, []
-    for step in range(8):
-        asked = guide.guide(observation(site, known(net_kw), step=step, soc=soc), held)
-        given.append(asked.battery_kw[0])
-        soc += asked.battery_kw[0] * 0.5 / 0.95 / 10.0
-    assert soc == pytest.approx(0.6, abs=1e-6)
-    assert min(given) < 0.0
-
-
 def test_a_home_that_a_higher_level_orders_is_left_to_it():
     site = plant(n_steps=8)
     ordered = replace(
@@ -369,6 +358,7 @@ def test_noise_is_the_same_for_the_same_seed_and_costs_something():
         ({"valid_h": 0.0}, "valid_h must be above 0"),
         ({"objective": "fame"}, "objective must be value or shared"),
         ({"gap": 1.0}, "gap must be from 0 to below 1"),
+        ({"joint_up_to_homes": -1}, "joint_up_to_homes must be at least 0"),
         ({"max_rounds": 0}, "max_rounds must be at least 1"),
         ({"forecast": "crystal"}, "forecast must be one of perfect, persistence, noisy"),
         ({"caution_eur_kwh": -1.0}, "caution_eur_kwh must be at least 0"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.community.emissions import co2_kg
 from twin.community.grouping import shares, sum_columns
 from twin.community.incentives import CacerRules, Rules, social_share, tariff_eur_mwh
 from twin.community.lines import Amounts
@@ -136,7 +137,7 @@ def amounts_of(case: Case) -> Amounts:
         member_shared_kwh=parts.of(shared_kwh, members),
         member_incentive_eur=incentive_eur,
         member_valorisation_eur=parts.of(returned_eur, members),
-        member_co2_kg=(case.co2_kg_kwh[:, None] * net_kwh).sum(axis=0),
+        member_co2_kg=co2_kg(net_kwh, case.co2_kg_kwh),
         plant_shared_kwh=premium.plant_kwh,
         plant_incentive_eur=premium.plant_eur,
         community_shared_kwh=shared.paid_kwh.sum(axis=0),

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["avoided_kg", "co2_kg"]
+__all__ = ["co2_kg"]
 
 FloatArray = NDArray[np.float64]
 
@@ -20,8 +20,3 @@ def co2_kg(net_import_kwh: FloatArray, factor_kg_kwh: FloatArray) -> FloatArray:
     """
     total: FloatArray = np.tensordot(factor_kg_kwh, net_import_kwh, axes=1)
     return total
-
-
-def avoided_kg(base_kg: FloatArray, strategy_kg: FloatArray) -> FloatArray:
-    """Return the CO2 that a strategy avoids against the base, positive where it emits less, same shape [kg]."""
-    return base_kg - strategy_kg

@@ -5,8 +5,8 @@ levels above it all communities under one primary substation (CP) as one pool; n
 
 Parameters of all three:
 
-* ``horizon_h``, ``replan_every_h``, ``valid_h``, ``objective``, ``gap``, ``max_rounds``, ``terminal_price_eur_kwh``: see
-  :class:`twin.control.planner.PlannerOptions`.
+* ``horizon_h``, ``replan_every_h``, ``valid_h``, ``objective``, ``gap``, ``max_rounds``, ``joint_up_to_homes``,
+  ``terminal_price_eur_kwh``: see :class:`twin.control.planner.PlannerOptions`.
 * ``caution_eur_kwh``: distrust of the forecast, as of :class:`twin.control.mpc.Mpc`.
 * ``forecast``, ``forecast_seed``, ``forecast_error``: what plans may know; seed and error count for ``noisy``, see
   :class:`twin.control.forecast.NoisyForecast`.
@@ -76,6 +76,7 @@ class CemsMpc(Cascade):
         objective: Objective = "value",
         gap: float = 1e-3,
         max_rounds: int = 60,
+        joint_up_to_homes: int = 32,
         terminal_price_eur_kwh: float | None = None,
         caution_eur_kwh: float | None = None,
         forecast: ForecastKind = "perfect",
@@ -91,6 +92,7 @@ class CemsMpc(Cascade):
             objective=objective,
             gap=gap,
             max_rounds=max_rounds,
+            joint_up_to_homes=joint_up_to_homes,
             terminal_price_eur_kwh=terminal_price_eur_kwh,
             caution_eur_kwh=checked_caution(caution_eur_kwh, forecast),
         )
@@ -152,6 +154,7 @@ class AggregatorMsdMpc(AggregatorMpc):
         objective: Objective = "value",
         gap: float = 1e-3,
         max_rounds: int = 60,
+        joint_up_to_homes: int = 32,
         terminal_price_eur_kwh: float | None = None,
         caution_eur_kwh: float | None = None,
         forecast: ForecastKind = "perfect",
@@ -175,6 +178,7 @@ class AggregatorMsdMpc(AggregatorMpc):
             objective=objective,
             gap=gap,
             max_rounds=max_rounds,
+            joint_up_to_homes=joint_up_to_homes,
             terminal_price_eur_kwh=terminal_price_eur_kwh,
             caution_eur_kwh=caution_eur_kwh,
             forecast=forecast,

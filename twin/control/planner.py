@@ -52,7 +52,9 @@ class PlannerOptions:
     gap: float = 1e-3
     """Relative optimality gap at which a plan is good enough, see :meth:`twin.control.pooling.PoolPlan.gap`."""
     max_rounds: int = 60
-    """Rounds of the decomposition after which the best plan so far is taken."""
+    """Rounds of the decomposition after which the best plan so far is taken, with the gap it has."""
+    joint_up_to_homes: int = 32
+    """Pools with so many homes to plan or fewer are planned as one program, exactly; that is faster for them, too."""
     terminal_price_eur_kwh: float | None = None
     """Worth of a stored kWh at the end of the window [EUR/kWh]; from the prices unless given."""
     caution_eur_kwh: float = 0.0
@@ -71,6 +73,8 @@ class PlannerOptions:
             raise ValueError(f"gap must be from 0 to below 1 (got {self.gap:g})")
         if self.max_rounds < 1:
             raise ValueError(f"max_rounds must be at least 1 (got {self.max_rounds})")
+        if self.joint_up_to_homes < 0:
+            raise ValueError(f"joint_up_to_homes must be at least 0 (got {self.joint_up_to_homes})")
         if not 0.0 <= self.caution_eur_kwh < np.inf:
             raise ValueError(f"caution_eur_kwh must be at least 0 and finite (got {self.caution_eur_kwh:g})")
         if self.terminal_price_eur_kwh is not None and not np.isfinite(self.terminal_price_eur_kwh):
@@ -291,8 +295,9 @@ class Planner:
         carried: tuple[FloatArray, FloatArray],
     ) -> PoolPlan:
         programs = [self._program(int(home)) for home in homes]
-        if self._options.objective == "shared":
-            plan = solve_jointly(window, programs, dt_s=self._site.dt_s, objective="shared")
+        objective = self._options.objective
+        if objective == "shared" or len(homes) <= self._options.joint_up_to_homes:
+            plan = solve_jointly(window, programs, dt_s=self._site.dt_s, objective=objective)
         else:
             weights = self._weights[pool]
             ahead = range(first_hour, first_hour + window.n_hours)

@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from twin.clock import local_time
+from twin.community.bills import energy_by_band_kwh
+from twin.community.calendar import BANDS
 from twin.community.results import CommunityLine, MemberLine
 from twin.errors import RunFolderError
 from twin.report.communities.cells import Column, money_text, net_words, numbers, table_of, words
-from twin.report.communities.files import SettledStrategy, read_member_hours, read_settled
+from twin.report.communities.files import HourlyEnergy, SettledStrategy, read_member_hours, read_settled
 from twin.report.communities.member_figures import money_figure
 from twin.report.communities.profiles import profile_panels
 from twin.report.communities.tables import definition_table, rule_name
@@ -111,6 +113,19 @@ def _sentences(strategies: Sequence[SettledStrategy], home: str) -> tuple[str, .
     return tuple(found)
 
 
+def _band_table(strategies: Sequence[SettledStrategy], hours: Sequence[HourlyEnergy]) -> Table:
+    """Return what the member draws in the bands of its bill."""
+    energy = [energy_by_band_kwh(entry.hour_start_utc_s, entry.withdrawn_kwh[:, None])[0] for entry in hours]
+    columns = (
+        words("Strategy", [s.label for s in strategies]),
+        *(
+            numbers(band, "kWh", [float(entry[place]) for entry in energy])
+            for place, band in enumerate(BANDS)
+        ),
+    )
+    return table_of("Energy withdrawn by band, by strategy", columns)
+
+
 def _tables(strategies: Sequence[SettledStrategy], home: str) -> tuple[Table, ...]:
     lines = [_line(s, home) for s in strategies]
     before = _line(base_of(strategies), home).net_eur
@@ -204,7 +219,7 @@ def build_member_page(run: RunReader, home: str) -> str:
         facts=_facts(run, strategies, home),
         sentences=_sentences(strategies, home),
         money=money,
-        tables=_tables(strategies, home),
+        tables=(*_tables(strategies, home), _band_table(strategies, hours)),
         day=day,
         week=week,
         week_words=week_words,
