@@ -99,6 +99,22 @@ class Communities:
         """Configuration of each plant, shape (U,)."""
         return self.member_community[self.plant_member]
 
+    @property
+    def member_has_plant(self) -> BoolArray:
+        """Whether what a member injects can be shared, shape (M,): only renewable plants count.
+
+        A connection point without a plant, e.g. with a battery alone, injects but does not share.
+        """
+        has_plant = np.zeros(self.n_members, dtype=np.bool_)
+        has_plant[self.plant_member] = True
+        return has_plant
+
+    def home_has_plant(self, n_homes: int) -> BoolArray:
+        """Return :attr:`member_has_plant` by home, shape (n_homes,); False for homes that are no members."""
+        found = np.zeros(n_homes, dtype=np.bool_)
+        found[self.member_home] = self.member_has_plant
+        return found
+
     def active(self, step: int) -> BoolArray:
         """Return who is a member in a step, shape (M,)."""
         active: BoolArray = (self.member_first_step <= step) & (step < self.member_end_step)

@@ -61,7 +61,7 @@ def test_injection_of_a_battery_without_a_plant_is_not_shared() -> None:
     )
     assert community_hours(communities, meters).shared_kwh == [[1.0]]
     np.testing.assert_array_equal(
-        plant_side_kwh(meters.injected_kwh, communities.plant_member), [[0.0, 0.0, 1.0]]
+        plant_side_kwh(meters.injected_kwh, communities), [[0.0, 0.0, 1.0]]
     )
 
 

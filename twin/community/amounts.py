@@ -211,7 +211,7 @@ def _returned_eur(case: Case, shared: Shared) -> _Sides:
 def _member_parts(case: Case) -> _Parts:
     communities, meters = case.communities, case.meters
     members = MemberHours(
-        injected_kwh=plant_side_kwh(meters.injected_kwh, communities.plant_member),
+        injected_kwh=plant_side_kwh(meters.injected_kwh, communities),
         withdrawn_kwh=meters.withdrawn_kwh,
         active=case.active,
         invest_eur=communities.member_invest_eur,

@@ -8,7 +8,7 @@ import numpy as np
 from twin.community.grouping import shares, sum_columns
 from twin.community.meters import HourlyMeters
 from twin.community.results import AreaShared, CommunityLine, MemberLine, PlantLine
-from twin.community.sharing import CommunityHours
+from twin.community.sharing import CommunityHours, shared_kwh
 from twin.members import Communities
 from twin.plant import FloatArray, IntArray, total_by
 
@@ -181,7 +181,7 @@ def _areas(
 ) -> tuple[AreaShared, ...]:
     injected = sum_columns(hours.injected_kwh, group, len(names))
     withdrawn = sum_columns(hours.withdrawn_kwh, group, len(names))
-    shared = np.minimum(injected, withdrawn)
+    shared = shared_kwh(hours.injected_kwh, hours.withdrawn_kwh, group, len(names))
     return tuple(
         AreaShared(
             level=level,

@@ -69,14 +69,9 @@ class Shared:
         return self.own_kwh + self.exported_kwh
 
 
-def plant_side_kwh(injected_kwh: FloatArray, plant_member: IntArray) -> FloatArray:
-    """Return the injection that can be shared, shape (N, M): only renewable plants count.
-
-    A connection point without a plant, e.g. with a battery alone, injects but does not share.
-    """
-    has_plant = np.zeros(injected_kwh.shape[1], dtype=np.bool_)
-    has_plant[plant_member] = True
-    return np.where(has_plant, injected_kwh, 0.0)
+def plant_side_kwh(injected_kwh: FloatArray, communities: Communities) -> FloatArray:
+    """Return the injection that can be shared, shape (N, M): that of members with a plant."""
+    return np.where(communities.member_has_plant, injected_kwh, 0.0)
 
 
 def shared_kwh(
@@ -96,10 +91,11 @@ def shared_kwh(
 def community_hours(communities: Communities, meters: HourlyMeters) -> CommunityHours:
     """Return what each configuration injects, withdraws and shares alone in each hour."""
     group, n = communities.member_community, communities.n_communities
-    injected = sum_columns(plant_side_kwh(meters.injected_kwh, communities.plant_member), group, n)
-    withdrawn = sum_columns(meters.withdrawn_kwh, group, n)
+    injected, withdrawn = plant_side_kwh(meters.injected_kwh, communities), meters.withdrawn_kwh
     return CommunityHours(
-        injected_kwh=injected, withdrawn_kwh=withdrawn, shared_kwh=np.minimum(injected, withdrawn)
+        injected_kwh=sum_columns(injected, group, n),
+        withdrawn_kwh=sum_columns(withdrawn, group, n),
+        shared_kwh=shared_kwh(injected, withdrawn, group, n),
     )
 
 
