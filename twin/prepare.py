@@ -16,10 +16,11 @@ from twin.assembly.homes import unknown
 from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
+from twin.control.levels import level_of, settles_of
 from twin.control.registry import make_controller, resolve
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.kpis import KpiContext, KpiLimits
-from twin.payment import Payment, payment_of, shared_value_eur_kwh
+from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
@@ -137,7 +138,9 @@ def _check_parameters(prepared: Prepared) -> None:
     mistakes: list[Mistake] = []
     for name in prepared.strategies:
         try:
-            prepared.controller(name)
+            controller, _ = prepared.controller(name)
+            level_of(controller)
+            settles_of(controller)
         except InputError as error:
             mistakes.append(prepared.loaded.mistake(f"strategies.{name}", str(error)))
     if mistakes:
@@ -184,6 +187,14 @@ def _by_home(
 def _payment(loaded: LoadedScenario, plant: Plant, home_vn_kv: FloatArray) -> tuple[Payment, FloatArray]:
     """Return how communities are paid, and what a shared kWh earns each."""
     payment = payment_of(loaded.scenario, plant.communities, home_vn_kv)
+    mistakes: list[Mistake] = []
+    for community in range(plant.communities.n_communities):
+        try:
+            check_plants(payment, plant, community)
+        except InputError as error:
+            mistakes.append(loaded.mistake(f"communities[{community}]", str(error)))
+    if mistakes:
+        raise ScenarioError(mistakes)
     try:
         check_splits(plant.communities, payment.splits)
         return payment, shared_value_eur_kwh(payment, plant)

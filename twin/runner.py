@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin.clock import ZONE
-from twin.errors import RunError, StoreError
+from twin.control.levels import level_of
+from twin.errors import StoreError, TwinError
 from twin.kpis import KPIS, KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.prepare import Prepared, prepare, signal_names
 from twin.results import (
@@ -172,7 +173,8 @@ def _write_reinforcement(folder: Path, prepared: Prepared, outcome: RunResult) -
     terms = prepared.loaded.scenario.reinforcement
     found = {entry.name: entry.values for entry in outcome.strategies if entry.values}
     if terms is not None and found:
-        content = reinforcement_json(found, prepared.context.limits, terms)
+        levels = {name: level_of(prepared.controller(name)[0]) for name in found}
+        content = reinforcement_json(found, prepared.context.limits, terms, levels=levels)
         write_atomic(folder / layout.REINFORCEMENT, _json(content))
 
 
@@ -197,16 +199,16 @@ def _run_strategy(
         with writer:
             writer.event("started", 0, strategy=name)
             run_world(work, lambda done: progress.step(name, done))
-            writer.event("finished", prepared.plant.n_steps, strategy=name)
+        closing = accounts.close(work.controller, accumulator.battery_change_kwh())
+        writer.event("finished", prepared.plant.n_steps, strategy=name)
     except StoreError:
         raise
-    except RunError as error:
+    except TwinError as error:
         writer.event("failed", writer.next_step, strategy=name, message=str(error))
         failed = StrategyResult(
             name=name, label=label, status=RunStatus.FAILED, message=str(error), values=(), verdicts=()
         )
         return failed, writer.next_step
-    closing = accounts.close(work.controller, accumulator.battery_change_kwh())
     closing.write(folder / name, prepared)
     values = _in_order((*accumulator.values(), *closing.values))
     write_rows(folder / name / layout.KPI, [asdict(value) for value in values])

@@ -19,18 +19,27 @@ _WATCHED = (
 
 
 def reinforcement_json(
-    found: Mapping[str, Sequence[KpiValue]], limits: KpiLimits, terms: Reinforcement
+    found: Mapping[str, Sequence[KpiValue]],
+    limits: KpiLimits,
+    terms: Reinforcement,
+    *,
+    levels: Mapping[str, int | None],
 ) -> dict[str, Any]:
-    """Return for each strategy the years until each limit is reached, and the deferral against the first strategy.
+    """Return for each strategy the years until each limit is reached, and the deferral against the base.
+
+    The base is the first strategy of the lowest level of management, as in the report; the first one without levels.
+    Voltage is not watched: what counts is its distance from the voltage without load, which a run does not hold.
 
     Args:
-        found: KPIs of the finished strategies, in their order; the first one is the base.
+        found: KPIs of the finished strategies, in their order, at least one.
         limits: limits that were not set are not watched.
         terms: growth, cost and discount.
+        levels: level of management of each strategy, None where it does not say.
     """
     strategies = {name: _watched(values, limits, terms.growth_percent_year) for name, values in found.items()}
-    base = next(iter(strategies), None)
-    base_years = None if base is None else strategies[base]["years"]
+    leveled = {name: level for name in found if (level := levels[name]) is not None}
+    base = min(leveled, key=lambda name: leveled[name]) if leveled else next(iter(found))
+    base_years = strategies[base]["years"]
     for entry in strategies.values():
         entry["deferral_years"] = deferral_years(base_years, entry["years"], terms.horizon_years)
         entry["npv_eur"] = deferral_npv_eur(

@@ -159,8 +159,8 @@ class Accounts:
                 pool: settle(
                     communities,
                     meters,
-                    rules=rules,
-                    valorisation=payment.valorisation,
+                    rules=rules.premium,
+                    valorisation=rules.valorisation,
                     splits=payment.splits,
                     money=money,
                     zone_price_eur_mwh=hourly_mean(market.zone_eur_mwh, plant.start_utc_s, plant.dt_s),

@@ -290,7 +290,7 @@ def test_every_unverified_parameter_in_use_is_marked() -> None:
     flat = settled(communities(), TWO_HOURS, rules=FlatRules()).marks
     cacer = settled(communities(), TWO_HOURS, rules=CacerRules()).marks
     pooled = settled(pool(), ONE_HOUR, rules=CacerRules(), pooled="cp").marks
-    assert [mark.split(" ")[0] for mark in flat] == ["Valorisation:", "What"]
+    assert [mark.split(" ")[0] for mark in flat] == ["Valorisation:", "The", "Every", "What"]
     for word in ("grant", "south", "1000 kW", "Social threshold", "business_kinds"):
         assert any(word in mark for mark in cacer), word
         assert not any(word in mark for mark in flat), word

@@ -60,9 +60,7 @@ def test_injection_of_a_battery_without_a_plant_is_not_shared() -> None:
         plant_injected_kwh=np.array([[1.0]]),
     )
     assert community_hours(communities, meters).shared_kwh == [[1.0]]
-    np.testing.assert_array_equal(
-        plant_side_kwh(meters.injected_kwh, communities), [[0.0, 0.0, 1.0]]
-    )
+    np.testing.assert_array_equal(plant_side_kwh(meters.injected_kwh, communities), [[0.0, 0.0, 1.0]])
 
 
 def test_a_configuration_alone_is_paid_for_its_own_energy() -> None:

@@ -144,6 +144,7 @@ def test_a_faulty_file_of_members_is_named(mistakes, rows, text):
         ("{match: 'a*', within: T}", ".within", "goes with share or count, not with match"),
         ("{share: 1, among: wind}", ".among", "all, pv or no_pv (got 'wind')"),
         ("{home: a, kind: househld}", ".kind", "did you mean 'household'?"),
+        ("{home: a, kind: retailer}", ".kind", "cannot be a member of a community"),
         ("{home: a, role: seller}", ".role", "consumer, producer or prosumer"),
         ("{home: a, joined: 2016-07-05, left: 2016-07-05}", ".left", "must be after joined 2016-07-05"),
         ("{home: a, joined: 5 July}", ".joined", "must be a date such as 2016-07-04 (got '5 July')"),

@@ -48,7 +48,7 @@ REGIONAL_EUR_MWH: Mapping[str, float] = MappingProxyType(
 The decree counts by region, not by zone: CSUD stands for Lazio and Abruzzo; give 0 for Campania.
 """
 
-BUSINESS_KINDS = frozenset({"sme", "company", "farm", "cooperative", "esco", "retailer", "producer"})
+BUSINESS_KINDS = frozenset({"sme", "company", "farm", "cooperative"})
 """Kinds of members that count as businesses (imprese) where the premium beyond the social threshold is divided."""
 
 
@@ -142,10 +142,10 @@ def social_share(
 
     Args:
         rules: the rule set; 0 under the flat rules, which know no threshold.
-        shared_kwh: energy paid in the period to each group of configurations settled as one, shape (G,).
+        shared_kwh: energy that each group shares in the period, shape (G,).
         plant_injected_kwh: of each plant in the period, shape (U,).
         plant_grant_share: share of the investment paid by a capital grant, shape (U,).
-        plant_group: group of each plant, shape (U,).
+        plant_group: group of each plant, e.g. its configuration, shape (U,).
     """
     match rules:
         case FlatRules():

@@ -28,10 +28,18 @@ MARKS: Mapping[str, str] = MappingProxyType(
         ),
         "social_threshold": (
             "Social threshold: that 55 % (45 % with a capital grant) refers to the energy injected is not verified; the "
-            "decree counts calendar years, this settlement counts the simulated period as one."
+            "decree counts calendar years, this settlement counts the simulated period as one. What a configuration shares "
+            "alone decides, also where it is settled in a pool."
         ),
         "business_kinds": (
             "Which kinds of members count as businesses beyond the social threshold is an assumption (business_kinds)."
+        ),
+        "fees": (
+            "The fee of the GSE (decree MASE 106 of 15-3-2024, a fixed part and one per kW) and what an aggregator or an "
+            "ESCO keeps are not taken off."
+        ),
+        "one_bill": (
+            "Every member has the same bill, prices and taxes, whatever its kind; those of businesses and public bodies differ."
         ),
         "storage": (
             "What a battery beside a plant feeds in counts as that plant's energy, even if it was charged from the grid; "
@@ -80,7 +88,7 @@ def marks_of(
         pooled: ``community`` or ``cp``.
         fallbacks: further keys of :data:`MARKS` that happened in this settlement.
     """
-    wanted = {"valorisation", "storage", *_BY_RULES[rules], *fallbacks}
+    wanted = {"valorisation", "fees", "one_bill", "storage", *_BY_RULES[rules], *fallbacks}
     wanted |= {"loss_share"} if "GACC" in kinds else set()
     wanted |= {attribution} & MARKS.keys()
     wanted |= {"pooled"} if pooled == "cp" else set()

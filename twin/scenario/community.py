@@ -25,7 +25,12 @@ MemberKind = Literal[
     "third_sector",
     "research",
     "company",
+    "retailer",
 ]
+_NOT_ELIGIBLE = {
+    "retailer": "a company whose main business is to sell or exchange electricity cannot be a member of a community"
+}
+"""Kinds that take no part, and why (K: not verified in the text of the decree)."""
 NO_ROW_FIELDS = frozenset(
     ("csv", "match", "share", "count", "among", "within", "silent", "opted_out_share", "silent_share")
 )
@@ -158,6 +163,8 @@ class MemberSpec(Spec):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what contradicts: the ways to say which homes, the dates, what is said twice."""
+        if self.kind in _NOT_ELIGIBLE:
+            yield "kind", f"{_NOT_ELIGIBLE[self.kind]}; leave it out, or correct its kind"
         ways = [way for way in ("home", "share", "count", "csv") if getattr(self, way) is not None]
         if self.match is not None and ways not in (["share"], ["count"]):
             ways.append("match")
@@ -188,9 +195,9 @@ class MemberSpec(Spec):
 
 
 _LARGEST_KW = 1000.0
-"""Largest plant in a configuration, decree of 7 December 2023, n. 414 (CACER)."""
+"""Largest plant in a configuration, decree of 7 December 2023, n. 414 (CACER; K: not verified in its text)."""
 _LARGEST_2020_KW = 200.0
-"""Largest plant under the transitional rules, decree-law 162/2019, article 42-bis."""
+"""Largest plant under the transitional rules, decree-law 162/2019, article 42-bis (K: not verified)."""
 _PERIMETER_WORDS = {"cp": "primary substation", "substation": "MV/LV substation", "building": "bus"}
 
 

@@ -14,11 +14,32 @@ _Tariff = Annotated[float, Quantity("EUR/MWh", ge=0)]
 _Share = Annotated[float, Quantity("1", ge=0, le=1)]
 
 
+class ValorisationSpec(Spec):
+    """Network charges that are returned for shared energy; the defaults are of 2024."""
+
+    trase_eur_mwh: _Tariff = Field(default=10.57, description="Transmission tariff TRASE [EUR/MWh].")
+    btau_eur_mwh: _Tariff = Field(default=0.65, description="Distribution tariff BTAU [EUR/MWh]; GACC only.")
+    loss_lv_share: _Share = Field(
+        default=0.026, description="Avoided losses at low voltage, times the zonal price (K) [1]; GACC only."
+    )
+    loss_mv_share: _Share = Field(
+        default=0.012, description="Avoided losses at medium voltage, times the zonal price (K) [1]."
+    )
+
+
+def _of_2020() -> ValorisationSpec:
+    return ValorisationSpec(trase_eur_mwh=7.61, btau_eur_mwh=0.61)
+
+
 class FlatSpec(Spec):
     """The premium of the transitional rules of 2020: one tariff for each kind."""
 
     cer_eur_mwh: _Tariff = Field(default=110.0, description="Premium of a CER [EUR/MWh].")
     gacc_eur_mwh: _Tariff = Field(default=100.0, description="Premium of a GACC [EUR/MWh].")
+    valorisation: ValorisationSpec = Field(
+        default_factory=_of_2020,
+        description="Network charges returned; default TRASE 7.61, BTAU 0.61 EUR/MWh.",
+    )
 
 
 class CacerSpec(Spec):
@@ -32,18 +53,8 @@ class CacerSpec(Spec):
         default=0.5,
         description="Cut of the tariff at a capital grant of 40 %, in proportion below (K, not verified) [1].",
     )
-
-
-class ValorisationSpec(Spec):
-    """Network charges that are returned for shared energy."""
-
-    trase_eur_mwh: _Tariff = Field(default=10.57, description="Transmission tariff TRASE [EUR/MWh].")
-    btau_eur_mwh: _Tariff = Field(default=0.65, description="Distribution tariff BTAU [EUR/MWh]; GACC only.")
-    loss_lv_share: _Share = Field(
-        default=0.026, description="Avoided losses at low voltage, times the zonal price (K) [1]; GACC only."
-    )
-    loss_mv_share: _Share = Field(
-        default=0.012, description="Avoided losses at medium voltage, times the zonal price (K) [1]."
+    valorisation: ValorisationSpec = Field(
+        default_factory=ValorisationSpec, description="Network charges returned."
     )
 
 
@@ -55,9 +66,6 @@ class SettlementSpec(Spec):
     )
     flat_2020: FlatSpec = Field(default_factory=FlatSpec, description="Transitional rules of 2020.")
     cacer_2023: CacerSpec = Field(default_factory=CacerSpec, description="CACER decree of 2023.")
-    valorisation: ValorisationSpec = Field(
-        default_factory=ValorisationSpec, description="Network charges returned."
-    )
     attribution: Literal["proportional", "oldest_first"] = Field(
         default="proportional", description="How the shared energy of an hour is attributed to plants."
     )
