@@ -82,6 +82,8 @@ def run_command(
         from twin.runner import RunOptions, run
         from twin.scenario import load_scenario
 
+        if out.exists() and not out.is_dir():
+            raise InputError(f"--out {out}: is a file; name a folder")
         changed = _changed(start=start, days=days, seed=seed)
         loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
         options = RunOptions(strategies=strategy, out=out, changed=changed)
@@ -202,9 +204,10 @@ def report(
         from twin.results import latest_run
 
         folder = latest_run(run)
+        pages = {home: write_member_page(folder, home) for home in member or ()}
         console.say(f"report: {console.path_text(write_report(folder))}")
-        for home in member or ():
-            console.say(f"member {home}: {console.path_text(write_member_page(folder, home))}")
+        for home, page in pages.items():
+            console.say(f"member {home}: {console.path_text(page)}")
         return 0
 
     _guarded(work, debug=debug)
@@ -348,6 +351,8 @@ def _show_result(result: "RunResult", report: Path, *, json_out: bool, quiet: bo
                 {entry.label: entry.verdicts for entry in finished},
                 title=f"Strategies compared: {result.folder.parent.name}",
             )
+            for caution in result.cautions:
+                console.say(f"note: {caution}")
         console.say(f"report: {console.path_text(report)}")
 
 

@@ -23,7 +23,7 @@ from twin.results import (
 )
 from twin.results.disk import write_atomic
 from twin.results.tables import write_rows
-from twin.runner_files import feeder_json, notes_of, selected_positions
+from twin.runner_files import cautions_of, feeder_json, notes_of, selected_positions
 from twin.runner_reinforcement import reinforcement_json
 from twin.runner_settle import Accounts
 from twin.scenario import LoadedScenario
@@ -93,6 +93,8 @@ class RunResult:
 
     folder: Path
     strategies: tuple[StrategyResult, ...]
+    cautions: tuple[str, ...] = ()
+    """Sentences without which the key figures mislead."""
 
     @property
     def failed(self) -> tuple[StrategyResult, ...]:
@@ -138,7 +140,7 @@ def run(
         status = RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED
         _try_to_finish(folder, manifest, status)
         raise
-    outcome = RunResult(folder=folder, strategies=tuple(results))
+    outcome = RunResult(folder=folder, strategies=tuple(results), cautions=manifest.cautions)
     _write_reinforcement(folder, prepared, outcome)
     status = RunStatus.FAILED if outcome.failed else RunStatus.FINISHED
     write_manifest(folder, manifest.finish(status, finished=datetime.now(UTC)))
@@ -157,9 +159,11 @@ def _begin(prepared: Prepared, options: RunOptions, created: datetime) -> Manife
         dt_s=prepared.plant.dt_s,
         labels={name: scenario.strategies[name].label for name in prepared.strategies},
     )
-    return manifest.with_details(
-        engine_check=asdict(prepared.engine_check), options=options.changed
-    ).with_notes(*notes_of(prepared))
+    return (
+        manifest.with_details(engine_check=asdict(prepared.engine_check), options=options.changed)
+        .with_notes(*notes_of(prepared))
+        .with_cautions(*cautions_of(prepared))
+    )
 
 
 def _write_inputs(folder: Path, prepared: Prepared, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from models.feeder import separate_parts
 from models.feeder.base import Feeder
 from twin.members import Communities
 from twin.plant import total_by
@@ -15,7 +16,15 @@ from twin.prepare import Prepared, signal_names
 from twin.scenario.market import ZONE
 from twin.signals import Axis
 
-__all__ = ["communities_in_words", "feeder_json", "implausible", "left_out", "notes_of", "selected_positions"]
+__all__ = [
+    "cautions_of",
+    "communities_in_words",
+    "feeder_json",
+    "implausible",
+    "left_out",
+    "notes_of",
+    "selected_positions",
+]
 
 _LOW_VOLTAGE_KV = 1.0
 _LARGE_LOAD_KW = 400.0
@@ -151,6 +160,35 @@ def implausible(prepared: Prepared) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def cautions_of(prepared: Prepared) -> tuple[str, ...]:
+    """Return what a reader of the summary must know: who knows the future, and what the feeder head is."""
+    return (*_foresight(prepared), *_several_heads(prepared.feeder))
+
+
+def _several_heads(feeder: Feeder) -> tuple[str, ...]:
+    n_parts = separate_parts(feeder)
+    sentence = (
+        f"The feeder head stands for {n_parts} separate networks together: what one feeds back offsets what another draws, in "
+        "reverse flow and peaks. Look at the transformers for each of them."
+    )
+    return (sentence,) if n_parts > 1 else ()
+
+
+def _foresight(prepared: Prepared) -> tuple[str, ...]:
+    """Return a sentence on the strategies that know the future, which no strategy in the field does."""
+    strategies = prepared.loaded.scenario.strategies
+    knowing = [
+        strategies[name].label
+        for name in prepared.strategies
+        if getattr(prepared.controller(name)[0], "forecast", "") == "perfect"
+    ]
+    sentence = (
+        f"Load and PV of the coming hours are known exactly (perfect forecast) to: {'; '.join(knowing)}. Such results are the most "
+        "that can be had; `forecast: persistence` or `noisy` shows what is left without that knowledge."
+    )
+    return (sentence,) if knowing else ()
+
+
 def notes_of(prepared: Prepared) -> tuple[str, ...]:
     """Return the assumptions that a reader of the results must know."""
     scenario, plant = prepared.loaded.scenario, prepared.plant
@@ -178,7 +216,8 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
     notes += plant.communities.notes
     if len(plant.battery_name) > 0:
         notes.append(
-            "Batteries start at the state of charge of the scenario; what is left at the end is not priced."
+            "Batteries start at the state of charge of the scenario; what is left at the end has no price in the energy cost of "
+            "the connection points, and its worth in the net cost of members."
         )
     notes.append(
         "A strategy sees the step's own metered load and PV power (an EMS samples within seconds) and the feeder as "

@@ -28,7 +28,7 @@ def reinforcement_json(
     """Return for each strategy the years until each limit is reached, and the deferral against the base.
 
     The base is the first strategy of the lowest level of management, as in the report; the first one without levels.
-    Voltage is not watched: what counts is its distance from the voltage without load, which a run does not hold.
+    A voltage limit that is broken is reached today; one that is kept is not extrapolated.
 
     Args:
         found: KPIs of the finished strategies, in their order, at least one.
@@ -69,5 +69,26 @@ def _watched(values: Sequence[KpiValue], limits: KpiLimits, growth_percent_year:
                 "years": years_to_limit(max(value.value, 0.0), limit, growth_percent_year),
             }
         )
+    rows += _voltages(found, limits)
     reached = [row["years"] for row in rows if row["years"] is not None]
     return {"rows": rows, "years": min(reached, default=None)}
+
+
+def _voltages(found: Mapping[str, KpiValue], limits: KpiLimits) -> list[dict[str, Any]]:
+    """Return the voltage limits that are broken in the run."""
+    low, high = found["vm_min_pu"], found["vm_max_pu"]
+    return [
+        {
+            "what": words,
+            "where": value.where,
+            "value": value.value,
+            "limit": limit,
+            "unit": "pu",
+            "years": 0.0,
+        }
+        for words, value, limit, beyond in (
+            ("Lowest voltage", low, limits.vm_min_pu, -1.0),
+            ("Highest voltage", high, limits.vm_max_pu, 1.0),
+        )
+        if value.value is not None and beyond * (value.value - limit) > 0.0
+    ]

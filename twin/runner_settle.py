@@ -1,8 +1,8 @@
 """The accounts of one strategy: meters and market value while it runs, settlement of the communities at its end."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -16,6 +16,7 @@ from twin.community.meters import HourlyMeters, MeterAccumulator, MeterTotals
 from twin.community.results import Settlement
 from twin.community.settle import MemberMoney, Pooled, settle
 from twin.community.sharing import community_hours
+from twin.community.status import member_status
 from twin.control import Controller
 from twin.control.levels import level_of, settles_of
 from twin.kpis import KpiValue
@@ -154,7 +155,10 @@ class Accounts:
     def _settle(self, meters: HourlyMeters, money: MemberMoney) -> dict[str, dict[Pooled, Settlement]]:
         plant, payment = self._prepared.plant, self._payment
         communities, market = plant.communities, plant.market
-        return {
+        status = member_status(
+            communities, start_utc_s=plant.start_utc_s, dt_s=plant.dt_s, n_steps=plant.n_steps
+        )
+        found = {
             name: {
                 pool: settle(
                     communities,
@@ -173,6 +177,10 @@ class Accounts:
             }
             for name, rules in payment.rules.items()
         }
+        return {
+            name: {pool: _with_status(settlement, status) for pool, settlement in pools.items()}
+            for name, pools in found.items()
+        }
 
     def _market_values(self) -> tuple[KpiValue, ...]:
         plant = self._prepared.plant
@@ -185,6 +193,11 @@ class Accounts:
             KpiValue("co2_avoided_kg", all_drawn_kg - net_kg),
             KpiValue("market_value_eur", float(price_eur_kwh(plant.market.zone_eur_mwh) @ import_kwh)),
         )
+
+
+def _with_status(found: Settlement, status: Sequence[str]) -> Settlement:
+    members = (replace(line, status=words) for line, words in zip(found.members, status, strict=True))
+    return replace(found, members=tuple(members))
 
 
 def _community_values(paid: Settlement) -> tuple[KpiValue, ...]:
@@ -204,6 +217,7 @@ def _community_values(paid: Settlement) -> tuple[KpiValue, ...]:
         KpiValue("valorisation_eur", sum(line.valorisation_eur for line in lines)),
         KpiValue("members_bill_eur", sum(line.bill_eur for line in lines)),
         KpiValue("members_sale_eur", sum(line.sale_eur for line in lines)),
+        KpiValue("social_kept_eur", sum(line.social_kept_eur for line in lines)),
         KpiValue("members_stored_eur", sum(line.stored_eur for line in lines)),
         KpiValue("members_net_eur", sum(line.net_eur for line in paid.members)),
     )

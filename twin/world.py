@@ -92,7 +92,14 @@ def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> None:
         pool.submit(asyncio.run, _run(run, on_step)).result()
 
 
+def _quiet_at_shutdown(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
+    """Leave out what tasks raise as they are cancelled after an interrupt: the interrupt itself is on its way up."""
+    if not str(about.get("message", "")).startswith("unhandled exception during asyncio.run() shutdown"):
+        loop.default_exception_handler(about)
+
+
 async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
+    asyncio.get_running_loop().set_exception_handler(_quiet_at_shutdown)
     sink = _CountingSink(run.sink, on_step)
     cores = step_cores(run, sink)
     check_wiring(cores, [source.port for source in run.external])

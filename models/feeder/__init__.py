@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import FeederError, FurtherNetworkError
-from models.feeder.areas import SupplyAreas, supply_areas
+from models.feeder.areas import SupplyAreas, separate_parts, supply_areas
 from models.feeder.base import (
     Engine,
     EngineFactory,
@@ -41,6 +41,7 @@ __all__ = [
     "describe",
     "load_feeder",
     "make_engine",
+    "separate_parts",
     "supply_areas",
 ]
 

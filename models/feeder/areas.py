@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from models.feeder.base import BoolArray, Feeder, FloatArray, Grid, IntArray
 
-__all__ = ["SupplyAreas", "joined_nodes", "supply_areas"]
+__all__ = ["SupplyAreas", "joined_nodes", "separate_parts", "supply_areas"]
 
 _MV_CEILING_KV = 36.0
 _LV_CEILING_KV = 1.0
@@ -78,6 +78,12 @@ def joined_nodes(grid: Grid, kept: BoolArray) -> IntArray:
     graph = coo_array((np.ones(len(ends[0])), ends), shape=(n_nodes, n_nodes))
     labels: IntArray = connected_components(graph, directed=False)[1].astype(np.int64)
     return labels
+
+
+def separate_parts(feeder: Feeder) -> int:
+    """Return how many parts of the network have no connection with each other, each with an upstream grid of its own."""
+    part = joined_nodes(feeder.grid, np.ones(len(feeder.grid.branch_from), dtype=np.bool_))
+    return len(np.unique(part[feeder.bus_node]))
 
 
 def _steps_down_across(feeder: Feeder, ceiling_kv: float) -> IntArray:

@@ -241,7 +241,14 @@ def judged(question, *changes, **limits):
             id="large figures are written out",
         ),
         pytest.param("msd", (), {}, "not assessed", "This scenario has no MSD orders.", id="msd"),
-        pytest.param("co2", (), {}, "not assessed", "The run has no emission factor.", id="co2"),
+        pytest.param(
+            "co2",
+            (),
+            {},
+            "not assessed",
+            "The run holds no figure of CO2: it did not run to its end, or another version stored it.",
+            id="co2",
+        ),
     ],
 )
 def test_verdict(question, changes, limits, status, reason):

@@ -20,7 +20,6 @@ from twin.community.emissions import co2_kg
 from twin.community.reinforcement import (
     deferral_npv_eur,
     deferral_years,
-    present_value_eur,
     years_to_limit,
 )
 
@@ -133,11 +132,11 @@ def test_deferral_is_worth_the_difference_of_two_present_values():
     assert deferral_years(10.0, 15.0, 30.0) == 5.0
 
 
-def test_an_investment_that_never_comes_saves_all_of_its_present_value():
+def test_dates_beyond_the_horizon_count_as_the_horizon_in_years_and_in_money():
     arguments = {"cost_eur": 1e5, "discount_percent": 5.0, "horizon_years": 30.0}
-    whole = present_value_eur(10.0, **arguments)
-    assert deferral_npv_eur(10.0, None, **arguments) == whole
-    assert deferral_npv_eur(10.0, 31.0, **arguments) == whole
+    to_the_end = 1e5 * (1.05**-10 - 1.05**-30)
+    assert deferral_npv_eur(10.0, None, **arguments) == pytest.approx(to_the_end, rel=1e-12)
+    assert deferral_npv_eur(10.0, 31.0, **arguments) == pytest.approx(to_the_end, rel=1e-12)
     assert deferral_npv_eur(None, 35.0, **arguments) == 0.0
     assert deferral_years(10.0, None, 30.0) == 20.0
 
@@ -148,7 +147,7 @@ def test_bringing_a_reinforcement_forward_costs():
     assert deferral_years(15.0, 10.0, 30.0) == -5.0
 
 
-def test_without_discounting_only_the_horizon_saves():
+def test_waiting_is_worth_nothing_without_discounting():
     arguments = {"cost_eur": 1e5, "discount_percent": 0.0, "horizon_years": 30.0}
     assert deferral_npv_eur(5.0, 25.0, **arguments) == 0.0
-    assert deferral_npv_eur(5.0, 31.0, **arguments) == 1e5
+    assert deferral_npv_eur(5.0, 31.0, **arguments) == 0.0

@@ -216,6 +216,7 @@ def test_reverse_flow_names_its_place_and_levels_with_other_hours():
     columns["smart"]["reverse_mvlv_hours"] = KpiValue("reverse_mvlv_hours", 3.0)
     (both,) = answer(columns, KpiLimits())
     assert "Reverse power flow through the MV/LV transformer that feeds back longest: 4 h with idle" in both
+    assert "Through all MV/LV transformers the energy fed back is 6 kWh" in both
 
 
 def test_there_is_no_answer_without_numbers():

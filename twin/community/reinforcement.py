@@ -1,8 +1,8 @@
 """Deferral of a reinforcement: when growth reaches a limit, with and without a strategy, and what waiting is worth.
 
-Assumption: all power flows of the feeder grow in proportion, at the same rate every year, so loading, peak and (to first
-order) the deviation of the voltage from that of the unloaded feeder grow with them. New connections at single places are
-not seen.
+Assumption: all power flows of the feeder grow in proportion, at the same rate every year, so loading and peak grow with them.
+New connections at single places are not seen. Voltage is not extrapolated: it grows with its distance from the voltage
+without load, which a run does not hold.
 
 The value of waiting is the difference of the present values of one investment at two dates, the standard present-value
 formula of deferral studies (e.g. H. A. Gil and G. Joos, On the quantification of the network capacity deferral value of
@@ -21,7 +21,7 @@ def years_to_limit(value: float, limit: float, growth_percent_year: float) -> fl
     any flow.
 
     Args:
-        value: largest value of today: loading [%], peak [kW], or deviation from the no-load voltage [pu].
+        value: largest value of today: loading [%] or peak [kW].
         limit: what it may be, same unit, above 0.
         growth_percent_year: growth of all power flows [%/year], at least 0.
 
@@ -53,10 +53,11 @@ def deferral_years(base_years: float | None, strategy_years: float | None, horiz
 def present_value_eur(
     years: float | None, *, cost_eur: float, discount_percent: float, horizon_years: float
 ) -> float:
-    """Return today's value of an investment in ``years`` [EUR]; 0 where it lies beyond the horizon or never comes."""
-    if years is None or years > horizon_years:
-        return 0.0
-    return cost_eur * float((1.0 + discount_percent / 100.0) ** -years)
+    """Return today's value of an investment in ``years`` [EUR]; beyond the horizon, or never, it counts at the horizon.
+
+    So years and money of a deferral rest on the same dates; a deferral beyond the horizon is counted up to it.
+    """
+    return cost_eur * float((1.0 + discount_percent / 100.0) ** -_within(years, horizon_years))
 
 
 def deferral_npv_eur(
@@ -69,7 +70,7 @@ def deferral_npv_eur(
 ) -> float:
     """Return what a strategy saves by putting a reinforcement off: ``cost x ((1+r)^-t_base - (1+r)^-t_strategy)`` [EUR].
 
-    An investment beyond the horizon, or never, costs nothing. Negative where the strategy brings it forward.
+    Dates beyond the horizon, or never, count as the horizon. Negative where the strategy brings it forward.
 
     Args:
         base_years: years to the limit without the strategy, None for never.

@@ -37,6 +37,8 @@ class MemberLine:
     """Largest mean withdrawal of a quarter of an hour."""
     over_contract_h: float
     """Hours with a withdrawal above the contract power."""
+    status: str = ""
+    """What a reader must know of the membership: joined or left within the run, opted out, late or silent."""
     stored_eur: float = 0.0
     """Worth of what the batteries hold more at the end than at the start: without it a strategy that empties them would
     look cheap. Energy that reaches the terminals, at the middle of mean import and mean export price."""

@@ -101,6 +101,16 @@ COMMUNITY: Final = (
         source=_RULES,
     ),
     _in_community(
+        name="social_kept_eur",
+        label="Premium kept for social purposes",
+        unit="EUR",
+        better="neutral",
+        definition=(
+            "Part of the premium beyond the social threshold that no member gets, as all members of the community are businesses."
+        ),
+        source=_RULES,
+    ),
+    _in_community(
         name="members_stored_eur",
         label="Energy left in the members' batteries",
         unit="EUR",

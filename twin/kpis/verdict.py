@@ -233,7 +233,7 @@ def _money(found: Values) -> Verdict:
 def _co2(found: Values) -> Verdict:
     net = found.get("co2_net_kg")
     if net is None or net.value is None:
-        reason = "The run has no emission factor."
+        reason = "The run holds no figure of CO2: it did not run to its end, or another version stored it."
     else:
         avoided = _number(found["co2_avoided_kg"])
         reason = (

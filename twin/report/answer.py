@@ -78,19 +78,22 @@ def _reverse(values: Values) -> str:
     for part, level in LEVELS.items():
         hours = _known(values, f"reverse_{part}_hours")
         if hours and hours != head:
+            place = f"through the {level} transformer that feeds back longest"
             parts.append(
-                _reverse_at(values, part, f"through the {level} transformer that feeds back longest")
+                _reverse_at(values, part, place, f"Through all {level} transformers the energy fed back is")
             )
     return " ".join(parts)
 
 
-def _reverse_at(values: Values, part: str, place: str) -> str:
+def _reverse_at(
+    values: Values, part: str, place: str, energy_is: str = "The energy fed back there is"
+) -> str:
     hours = _known(values, f"reverse_{part}_hours")
     what = f"Reverse power flow {place}:"
     if not any(hours.values()):
         return f"{what} none, with any strategy." if len(hours) > 1 else f"{what} none."
     time = _against_base(values, f"reverse_{part}_hours", "h", what)
-    energy = _against_base(values, f"reverse_{part}_energy_kwh", "kWh", "The energy fed back there is")
+    energy = _against_base(values, f"reverse_{part}_energy_kwh", "kWh", energy_is)
     return f"{time} {energy}".strip()
 
 

@@ -119,8 +119,8 @@ def _cards(found: Mapping[str, Sequence[Verdict]]) -> tuple[Card, ...]:
     )
 
 
-def _answer(stored: Sequence[_Stored], context: KpiContext) -> tuple[str, ...]:
-    """Return the summary over the strategies that ran to their end, and who is left out of it."""
+def _answer(stored: Sequence[_Stored], context: KpiContext, cautions: Sequence[str]) -> tuple[str, ...]:
+    """Return the summary over the strategies that ran to their end, who is left out of it, and what to bear in mind."""
     planned = context.n_steps
     whole = {e.label: {v.name: v for v in e.values} for e in stored if e.values and e.n_steps >= planned}
     sentences = answer(whole, context.limits)
@@ -132,7 +132,7 @@ def _answer(stored: Sequence[_Stored], context: KpiContext) -> tuple[str, ...]:
             else "No strategy ran to its end, so there is no summary.",
         )
     left_out = (left_out_sentence(e.name, e.n_steps, planned) for e in stored if e.n_steps < planned)
-    return (*sentences, *left_out)
+    return (*sentences, *left_out, *cautions)
 
 
 def _held(strategies: Sequence[StrategyData], feeder: FeederMap) -> str:
@@ -222,7 +222,7 @@ def collect(run: RunReader) -> ReportData:
         comparison=comparison,
         cards=_cards(found),
         questions=tuple(questions.items()),
-        answer=(*_answer(stored, context), *_community_answer(communities)),
+        answer=(*_answer(stored, context, run.manifest.cautions), *_community_answer(communities)),
         held=_held(strategies, feeder),
         no_series=_no_series(strategies, stored),
         notes=(

@@ -70,6 +70,7 @@ def _facts(run: RunReader, strategies: Sequence[SettledStrategy], home: str) -> 
             f"{local_time(start):%a %-d %b %Y, %H:%M}, {quantity_text(len(first.hour_start_utc_s), 'h')}",
         ),
         ("Contract power", quantity_text(line.contract_kw, "kW")),
+        ("Membership", line.status or "the whole run, heard and guided"),
         ("Rule set that pays", rule_name(base.pays)),
     )
 
@@ -108,6 +109,10 @@ def _sentences(strategies: Sequence[SettledStrategy], home: str) -> tuple[str, .
         found.append(
             f"The contract power of {quantity_text(first.contract_kw, 'kW')} is exceeded for up to "
             f"{quantity_text(hours, 'h')} ({over.label})."
+        )
+    if "joined on" in first.status or "left on" in first.status:
+        found.append(
+            "Bill and sales are of the whole run; energies, premium and valorisation of the membership alone."
         )
     found.append("Amounts are for the period of the run, not for a year.")
     return tuple(found)

@@ -92,6 +92,8 @@ class Manifest(BaseModel):
     """What the comparison of the engines at assembly gave."""
     notes: tuple[str, ...] = ()
     """Assumptions and warnings for the reader of the report."""
+    cautions: tuple[str, ...] = ()
+    """Sentences without which the summary of the results misleads."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the command that differ from the scenario."""
 
@@ -137,6 +139,10 @@ class Manifest(BaseModel):
     def with_notes(self, *notes: str) -> "Manifest":
         """Return a copy with further notes; one that is there already is not repeated."""
         return self.model_copy(update={"notes": tuple(dict.fromkeys((*self.notes, *notes)))})
+
+    def with_cautions(self, *cautions: str) -> "Manifest":
+        """Return a copy with further cautions."""
+        return self.model_copy(update={"cautions": (*self.cautions, *cautions)})
 
     def finish(self, status: RunStatus, *, finished: datetime) -> "Manifest":
         """Return a copy of a run that ended; strategies still running take its status."""

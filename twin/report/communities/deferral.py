@@ -80,7 +80,8 @@ def deferral_words(found: Deferral, labels: Mapping[str, str]) -> tuple[str, ...
     assumed = (
         f"All flows of the feeder are taken to grow by {terms.growth_percent_year:g} % a year from the run on; "
         f"reinforcement costs {money_text(terms.cost_eur)}, money is discounted at {terms.discount_percent:g} % a year, and "
-        f"what is needed later than in {terms.horizon_years:g} years counts as never. Compared with {base}."
+        f"what is needed later than in {terms.horizon_years:g} years counts as needed then. Voltage limits count where they are "
+        f"broken in the run; voltage is not extrapolated. Compared with {base}."
     )
     others = {name: entry for name, entry in found.strategies.items() if name != found.base}
     if not others:
@@ -91,6 +92,8 @@ def deferral_words(found: Deferral, labels: Mapping[str, str]) -> tuple[str, ...
 def _best(others: Mapping[str, StrategyLimits], labels: Mapping[str, str], base: str) -> tuple[str, ...]:
     name = max(others, key=lambda key: others[key].deferral_years)
     entry = others[name]
+    if all(other.years == 0.0 for other in others.values()):
+        return ("A limit is reached today with every strategy: there is nothing to put off.",)
     if entry.deferral_years < _LEAST_YEARS:
         return (f"No strategy defers the reinforcement against {base}.",)
     return (
