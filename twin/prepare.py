@@ -1,7 +1,7 @@
 """Everything that can be checked before a run: feeder, plant, strategies, third-party simulators."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -202,8 +202,18 @@ def _payment(loaded: LoadedScenario, plant: Plant, home_vn_kv: FloatArray) -> tu
         raise ScenarioError([loaded.mistake("settlement", str(error))]) from error
 
 
+def _locked(holder: Any) -> None:
+    """Make all arrays that a dataclass holds read-only: strategies share them with each other and with the devices."""
+    for entry in fields(holder):
+        value = getattr(holder, entry.name)
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+        elif is_dataclass(value):
+            _locked(value)
+
+
 def _site(plant: Plant, shared_value: FloatArray) -> Site:
-    return Site(
+    site = Site(
         dt_s=plant.dt_s,
         n_steps=plant.n_steps,
         steps_per_day=SECONDS_PER_DAY // plant.dt_s,
@@ -216,6 +226,8 @@ def _site(plant: Plant, shared_value: FloatArray) -> Site:
         communities=plant.communities,
         shared_value_eur_kwh=shared_value,
     )
+    _locked(site)
+    return site
 
 
 def _context(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> KpiContext:
