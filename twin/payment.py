@@ -15,6 +15,7 @@ from twin.community.incentives import (
 )
 from twin.community.splitting import SplitRules
 from twin.community.valorisation import Valorisation, valorisation_eur_mwh
+from twin.control.worth import middle_worth_eur_kwh
 from twin.members import Communities
 from twin.plant import Plant, total_by
 from twin.scenario.schema import Scenario
@@ -95,11 +96,13 @@ def stored_worth_eur_kwh(plant: Plant) -> FloatArray:
     """Return what a kWh left in each battery is worth, shape (B,) [EUR/kWh].
 
     What of it reaches the terminals, at the middle of mean import and mean export price of the run: less than it saves
-    where it is used, more than it earns where it is sold. ``Mpc`` values the end of its windows in the same way.
+    where it is used, more than it earns where it is sold. Planners value the end of their windows in the same way.
     """
-    tariff = plant.tariff
-    middle = 0.5 * (float(tariff.price_import_eur_kwh.mean()) + float(tariff.price_export_eur_kwh.mean()))
-    return plant.battery.eta_discharge * middle
+    return middle_worth_eur_kwh(
+        plant.battery.eta_discharge,
+        price_import_eur_kwh=plant.tariff.price_import_eur_kwh,
+        price_export_eur_kwh=plant.tariff.price_export_eur_kwh,
+    )
 
 
 def _groups_at_medium_voltage(communities: Communities, home_vn_kv: FloatArray) -> frozenset[str]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.battery import BatteryFleet
+from twin.community.sharing import plant_side_kwh, shared_kwh
 from twin.control import Site
 from twin.control.aggregator import AggregatorStrategy
 from twin.control.community_mpc import AggregatorMpc
@@ -13,7 +14,7 @@ from twin.control.decomposition import Effort, decompose
 from twin.control.forecast import PerfectForecast
 from twin.control.home_lp import HomeLp, HomeWindow, battery_subset
 from twin.control.joint_lp import solve_jointly
-from twin.control.pooling import PoolWindow, capped_value_eur_kwh, hour_positions, hourly_kwh
+from twin.control.pooling import PoolWindow, hour_positions, hourly_kwh, term_values_eur_kwh
 from twin.control.rehearsal import rehearse
 from twin.members import Communities
 
@@ -22,12 +23,13 @@ N_COMMUNITIES = 4
 STEPS_PER_DAY = 96
 N_DAYS = 7
 VALUE_EUR_KWH = 0.12
+UNEVEN_EUR_KWH = np.array([0.10, 0.11, 0.12, 0.13])
 
 
 class Town:
-    """Members in four communities under one primary substation; 60 % have PV, 56 % a battery."""
+    """Members in four communities under one primary substation; 60 % have PV, 56 % a battery, some of them that alone."""
 
-    def __init__(self, n_members=N_MEMBERS, *, seed=3):
+    def __init__(self, n_members=N_MEMBERS, *, seed=3, value_eur_kwh=VALUE_EUR_KWH):
         rng = np.random.default_rng(seed)
         n_steps = N_DAYS * STEPS_PER_DAY
         hour = np.arange(n_steps) % STEPS_PER_DAY / 4
@@ -67,8 +69,8 @@ class Town:
             battery_home=battery_home,
             battery=battery,
             start_utc_s=1_467_324_000,
-            communities=_communities(n_members, n_steps),
-            shared_value_eur_kwh=np.full(N_COMMUNITIES, VALUE_EUR_KWH),
+            communities=_communities(n_members, n_steps, pv_home),
+            shared_value_eur_kwh=np.broadcast_to(value_eur_kwh, N_COMMUNITIES),
         )
 
     def run(self, controller):
@@ -90,14 +92,22 @@ class Town:
         return done, perf_counter() - began
 
     def shared_kwh(self, done):
+        """Return what each community shares by itself, shape (C,), and what all of them share together."""
+        communities = self.site.communities
         hourly = done.grid_kw.reshape(-1, 4, self.site.n_homes)
-        injected, withdrawn = (np.maximum(sign * hourly, 0.0).sum(axis=(1, 2)) / 4 for sign in (-1.0, 1.0))
-        return np.minimum(injected, withdrawn)
+        injected, withdrawn = (np.maximum(sign * hourly, 0.0).sum(axis=1) / 4 for sign in (-1.0, 1.0))
+        injected = plant_side_kwh(injected, communities)
+        own = shared_kwh(injected, withdrawn, communities.member_community, N_COMMUNITIES)
+        everybody = np.zeros(self.site.n_homes, dtype=np.int64)
+        return own.sum(axis=0), float(shared_kwh(injected, withdrawn, everybody, 1).sum())
 
     def paid_eur(self, done):
         """Return all bills less the worth of what is left and what shared energy earns."""
         left_kwh = float(done.soc[-1] @ self.site.battery.capacity_kwh)
-        return float(done.cost_eur.sum()) - 0.16 * left_kwh - VALUE_EUR_KWH * self.shared_kwh(done).sum()
+        own_kwh, together_kwh = self.shared_kwh(done)
+        value = self.site.shared_value_eur_kwh
+        shared_eur = float(value @ own_kwh) + float(value.min()) * (together_kwh - own_kwh.sum())
+        return float(done.cost_eur.sum()) - 0.16 * left_kwh - shared_eur
 
     def first_day(self):
         """Return the problem of the first day and a fresh program of each home with a battery."""
@@ -105,15 +115,20 @@ class Town:
         net_kw = np.ascontiguousarray((self.load_kw + self.pv_kw)[coming].T)
         others = np.ones(site.n_homes, dtype=np.bool_)
         others[site.battery_home] = False
+        has_plant = site.communities.home_has_plant(site.n_homes)
+        community = site.communities.member_community
+        term = np.vstack([community >= 0, community == np.arange(1, N_COMMUNITIES)[:, None]])
         _, hour = hour_positions(site.start_utc_s, site.dt_s, step=0, n=STEPS_PER_DAY)
-        injected, withdrawn = hourly_kwh(net_kw[others], hour, dt_h=0.25)
+        injected, withdrawn = hourly_kwh(net_kw, hour, dt_h=0.25)
         price_import, price_export = self.price_import[coming], self.price_export[coming]
         window = PoolWindow(
             step=0,
             hour=hour,
-            value_eur_kwh=capped_value_eur_kwh(VALUE_EUR_KWH, hour, price_import, price_export),
-            injected_kwh=injected.sum(axis=0),
-            withdrawn_kwh=withdrawn.sum(axis=0),
+            value_eur_kwh=term_values_eur_kwh(UNEVEN_EUR_KWH, hour, price_import, price_export),
+            injected_kwh=(term & others & has_plant).astype(float) @ injected,
+            withdrawn_kwh=(term & others).astype(float) @ withdrawn,
+            counted=term[:, site.battery_home],
+            has_plant=has_plant[site.battery_home],
             homes=tuple(
                 HomeWindow(
                     step=0,
@@ -138,7 +153,7 @@ class Town:
         return window, programs
 
 
-def _communities(n_members, n_steps):
+def _communities(n_members, n_steps, pv_home):
     return Communities(
         name=tuple(f"CER {i}" for i in range(N_COMMUNITIES)),
         kind=("CER",) * N_COMMUNITIES,
@@ -158,13 +173,16 @@ def _communities(n_members, n_steps):
         member_opted_out=np.zeros(n_members, dtype=np.bool_),
         member_reserve_share=np.zeros(n_members),
         member_delay_steps=np.zeros(n_members, dtype=np.int64),
+        plant_pv=np.arange(len(pv_home)),
+        plant_member=pv_home,
     )
 
 
 @pytest.mark.bench
 @pytest.mark.timeout(900)
-def test_a_week_of_500_members_is_managed_by_rule_and_by_optimisation(capsys):
-    town = Town()
+@pytest.mark.parametrize("value_eur_kwh", [VALUE_EUR_KWH, UNEVEN_EUR_KWH], ids=["one value", "uneven values"])
+def test_a_week_of_500_members_is_managed_by_rule_and_by_optimisation(value_eur_kwh, capsys):
+    town = Town(value_eur_kwh=value_eur_kwh)
     ruled, ruled_s = town.run(AggregatorStrategy(town.site))
     controller = AggregatorMpc(town.site)
     planned, planned_s = town.run(controller)
@@ -178,8 +196,8 @@ def test_a_week_of_500_members_is_managed_by_rule_and_by_optimisation(capsys):
             f"\nlevel 3, {N_MEMBERS} members, {town.site.battery.n} batteries, {town.site.n_steps} steps: by rule "
             f"{ruled_s:.1f} s, by optimisation {planned_s:.0f} s ({len(records)} plans, {rounds} rounds, largest gap "
             f"{max(record.gap for record in records):.1e}); paid {town.paid_eur(ruled):.0f} EUR by rule, "
-            f"{town.paid_eur(planned):.0f} EUR by optimisation; shared {town.shared_kwh(ruled).sum():.0f} and "
-            f"{town.shared_kwh(planned).sum():.0f} kWh"
+            f"{town.paid_eur(planned):.0f} EUR by optimisation; shared {town.shared_kwh(ruled)[1]:.0f} and "
+            f"{town.shared_kwh(planned)[1]:.0f} kWh"
         )
 
 
@@ -191,7 +209,13 @@ def test_a_day_planned_home_by_home_is_as_good_as_jointly(capsys):
     joint = solve_jointly(window, programs, dt_s=900)
     joint_s = perf_counter() - began
     began = perf_counter()
-    plan = decompose(window, programs, dt_s=900, injection_weight=np.full(24, 0.5), effort=Effort(gap=1e-3))
+    plan = decompose(
+        window,
+        programs,
+        dt_s=900,
+        injection_weight=np.full(window.value_eur_kwh.shape, 0.5),
+        effort=Effort(gap=1e-3),
+    )
     plan_s = perf_counter() - began
     gap = (plan.objective_eur - joint.objective_eur) / abs(joint.objective_eur)
     assert plan.bound_eur <= joint.objective_eur + 1e-6 <= plan.objective_eur + 2e-6

@@ -71,6 +71,8 @@ def random_communities(rng, *, n_steps, troubled):
     delay = rng.integers(0, 4, n_members) if troubled else np.zeros(n_members, dtype=np.int64)
     first = rng.integers(0, n_steps, (5, 1))
     silent = np.hstack([rng.integers(0, n_members, (5, 1)), first, first + rng.integers(1, 8, (5, 1))])
+    member_home = rng.permutation(n_members)
+    plant_member = np.flatnonzero(rng.random(n_members) < 0.7)
     return Communities(
         name=("a", "b", "c"),
         kind=("CER",) * 3,
@@ -79,7 +81,7 @@ def random_communities(rng, *, n_steps, troubled):
         cp=CP,
         cp_name=("x", "y"),
         zone="NORD",
-        member_home=rng.permutation(n_members),
+        member_home=member_home,
         member_community=rng.permutation(np.arange(n_members) % 3),
         member_kind=("household",) * n_members,
         member_role=("prosumer",) * n_members,
@@ -93,6 +95,11 @@ def random_communities(rng, *, n_steps, troubled):
         member_reserve_share=rng.choice([0.0, 0.3, 1.0], n_members),
         member_delay_steps=delay,
         silent=silent if troubled else np.zeros((0, 3), dtype=np.int64),
+        plant_pv=member_home[plant_member],
+        plant_member=plant_member,
+        plant_kw=np.full(len(plant_member), 6.0),
+        plant_entered_day=np.zeros(len(plant_member), dtype=np.int64),
+        plant_grant_share=np.zeros(len(plant_member)),
     )
 
 
@@ -215,14 +222,15 @@ def one_step(site, load_kw, pv_kw, soc):
 
 
 def flows_kw(site, seen, battery_kw, *, of_cp):
-    """Return injected and withdrawn power of each configuration, or of each CP."""
+    """Return injected and withdrawn power of each configuration, or of each CP, as settled."""
     communities = site.communities
     group = CP[communities.member_community] if of_cp else communities.member_community
     meter_kw = (seen.load_kw + seen.pv_kw + total_by(site.battery_home, battery_kw, N_HOMES))[
         communities.member_home
     ]
     n = int(group.max()) + 1
-    return total_by(group, np.maximum(-meter_kw, 0.0), n), total_by(group, np.maximum(meter_kw, 0.0), n)
+    injected_kw = np.where(communities.member_has_plant, np.maximum(-meter_kw, 0.0), 0.0)
+    return total_by(group, injected_kw, n), total_by(group, np.maximum(meter_kw, 0.0), n)
 
 
 @settings(max_examples=150, deadline=None)
@@ -268,6 +276,20 @@ def test_in_an_hour_surplus_is_left_only_where_nothing_takes_it(seed):
         assert injected_kw[k] <= withdrawn_kw[k] + 1e-9 or not np.any(takes & under)
 
 
+@pytest.mark.parametrize("name", ["cems", "aggregator"])
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds)
+def test_a_home_without_a_plant_never_gives_more_than_its_own_rule_does(name, seed):
+    rng = np.random.default_rng(seed)
+    site = random_site(rng)
+    _, steps = play(LADDER[name](site), site, *random_data(rng, site))
+    alone = SelfConsumption(site)
+    no_plant = ~site.communities.home_has_plant(N_HOMES)
+    for seen, asked_kw in steps:
+        more_kw = total_by(site.battery_home, asked_kw - alone.decide(seen).battery_kw, N_HOMES)
+        assert np.all(more_kw[no_plant] >= -1e-9)
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds)
 def test_a_level_below_only_narrows(seed):
@@ -302,6 +324,7 @@ def test_the_order_of_the_members_changes_nothing(name, seed):
     shuffled = replace(
         communities,
         silent=silent,
+        plant_member=position[communities.plant_member],
         **{
             field: getattr(communities, field)[order]
             for field in (

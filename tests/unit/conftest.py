@@ -19,6 +19,8 @@ def _by_home(values, homes, default):
 def make_communities(community_of_home, cp, *, n_steps, **of_home):
     homes = [home for home, community in enumerate(community_of_home) if community is not None]
     n_members = len(homes)
+    # PV generator i is that of home i; a plant wherever the case does not say otherwise
+    plants = np.array([home for home in homes if home not in of_home.get("no_plant", ())], dtype=np.int64)
     silent = [(homes.index(home), first, end) for home, first, end in of_home.get("silent", ())]
     return Communities(
         name=tuple(f"community {i}" for i in range(len(cp))),
@@ -40,12 +42,20 @@ def make_communities(community_of_home, cp, *, n_steps, **of_home):
         member_reserve_share=_by_home(of_home.get("reserve", {}), homes, 0.0),
         member_delay_steps=_by_home(of_home.get("delay", {}), homes, 0),
         silent=np.array(silent, dtype=np.int64).reshape(-1, 3),
+        plant_pv=plants,
+        plant_member=np.searchsorted(homes, plants),
+        plant_kw=np.full(len(plants), 20.0),
+        plant_entered_day=np.full(len(plants), 20000),
+        plant_grant_share=np.zeros(len(plants)),
     )
 
 
 @pytest.fixture(scope="session")
 def make_site():
-    """Return a maker of sites: batteries of 10 kWh and 5 kW without losses, window 0 to 1, steps of an hour."""
+    """Return a maker of sites: batteries of 10 kWh and 5 kW without losses, window 0 to 1, steps of an hour.
+
+    All homes have a plant but those in ``no_plant``.
+    """
 
     def make(community_of_home, *, cp=(0,), battery_home=(), dt_s=3600, n_steps=24, start_utc_s=0, **of_home):
         one = np.ones(len(battery_home))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from models.battery import BatteryFleet
+from twin.community.meters import HourlyMeters
+from twin.community.sharing import community_hours
 from twin.control import Observation, Site
 from twin.control.community_mpc import AggregatorMpc, AggregatorMsdMpc, CemsMpc
 from twin.control.forecast import PerfectForecast, forecast_kind, forecast_noise, make_forecast
 from twin.control.guidance import Priority, no_guidance
 from twin.control.levels import level_of, settles_of
-from twin.control.mpc import Mpc
 from twin.control.planner import Planner, PlannerOptions
 from twin.control.rehearsal import rehearse
 from twin.control.rules import self_consumption_kw
@@ -59,6 +60,8 @@ def plant(
         member_opted_out=np.zeros(n_homes, dtype=np.bool_),
         member_reserve_share=np.zeros(n_homes),
         member_delay_steps=np.zeros(n_homes, dtype=np.int64),
+        plant_pv=np.arange(n_homes),
+        plant_member=np.arange(n_homes),
     )
     return Site(
         dt_s=DT_S,
@@ -125,12 +128,23 @@ def planner(site, *, pools=None, priority=Priority.ADVICE, **options):
     return Planner(site, pool_of_community=pools, priority=priority, options=PlannerOptions(**options))
 
 
+def settled(site, done):
+    """Return the hours of the communities as they are settled; every home is the member of the same number."""
+    hourly = done.grid_kw.reshape(-1, 2, site.n_homes)
+    injected, withdrawn = (np.maximum(sign * hourly, 0.0).sum(axis=1) * 0.5 for sign in (-1.0, 1.0))
+    meters = HourlyMeters(
+        hour_start_utc_s=site.start_utc_s + 3600 * np.arange(len(hourly)),
+        injected_kwh=injected,
+        withdrawn_kwh=withdrawn,
+        plant_injected_kwh=injected[:, site.communities.plant_member],
+    )
+    return community_hours(site.communities, meters)
+
+
 def paid_eur(site, done, *, worth_eur_kwh):
     """Return all bills less the worth of what is left and the value of what was shared, hour by hour."""
-    hourly = done.grid_kw.reshape(-1, 2, site.n_homes)
-    injected, withdrawn = (np.maximum(sign * hourly, 0.0).sum(axis=(1, 2)) * 0.5 for sign in (-1.0, 1.0))
     left_kwh = float(done.soc[-1] @ site.battery.capacity_kwh)
-    earned_eur = float(site.shared_value_eur_kwh[0] * np.minimum(injected, withdrawn).sum())
+    earned_eur = float(site.shared_value_eur_kwh @ settled(site, done).shared_kwh.sum(axis=0))
     return float(done.cost_eur.sum()) - worth_eur_kwh * left_kwh - earned_eur
 
 
@@ -154,14 +168,6 @@ def test_communities_help_each_other_only_under_an_aggregator():
     pooled = run(AggregatorMpc(site, terminal_price_eur_kwh=0.0), site, known(net_kw), soc=0.0)
     assert np.all(alone.grid_kw[:, 0] == 0.0)
     assert pooled.grid_kw[:2, 0].sum() * 0.5 == pytest.approx(2.0, abs=1e-6)
-
-
-def test_an_aggregator_counts_on_the_smallest_value_of_its_communities():
-    net_kw = np.array([[0, -2, 0], [0, -2, 0], [0, 0, 2], [0, 0, 2]])
-    site = plant(n_steps=4, community=(0, 1, 1), cp=(0, 0), battery_home=(0,))
-    cautious = replace(site, shared_value_eur_kwh=np.array([0.15, 0.05]))
-    done = run(AggregatorMpc(cautious, terminal_price_eur_kwh=0.0), cautious, known(net_kw), soc=0.0)
-    assert np.all(done.grid_kw[:, 0] == 0.0)
 
 
 @pytest.mark.parametrize(("joint_up_to_homes", "gap"), [(0, 1e-4), (2, 0.0)])
@@ -364,6 +370,15 @@ def test_noise_is_the_same_for_the_same_seed_and_costs_something():
         ({"caution_eur_kwh": -1.0}, "caution_eur_kwh must be at least 0"),
         ({"terminal_price_eur_kwh": np.nan}, "terminal_price_eur_kwh must be finite"),
         ({"ems": "none"}, "ems must be one of self_consumption, mpc"),
+        ({"hand_down": "hints"}, "hand_down must be set_points or prices"),
+        (
+            {"hand_down": "prices"},
+            "hand_down: prices needs ems: mpc, because a home with ems: self_consumption does not look at prices",
+        ),
+        (
+            {"hand_down": "prices", "ems": "mpc", "objective": "shared"},
+            "hand_down: prices needs objective: value",
+        ),
         (
             {"objective": "shared", "horizon_h": 26.0},
             r"at most 100 homes .*\(got 104\); use objective: value",
@@ -381,10 +396,3 @@ def test_a_missing_value_of_shared_energy_is_refused(value):
         ValueError, match="shared_value_eur_kwh: must be one number of at least 0 for each of 1"
     ):
         CemsMpc(replace(plant(), shared_value_eur_kwh=value))
-
-
-def test_without_value_every_home_follows_its_own_cheapest_plan():
-    site, net_kw = plant(value=0.0), day(24, 3)
-    planned = run(CemsMpc(site), site, known(net_kw))
-    alone = run(Mpc(site), site, known(net_kw))
-    assert planned.cost_eur.sum() == pytest.approx(alone.cost_eur.sum(), abs=1e-4)

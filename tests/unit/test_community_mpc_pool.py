@@ -10,8 +10,14 @@ from models.battery import BatteryFleet
 from twin.control.decomposition import Effort, decompose, schedule_of
 from twin.control.home_lp import HomeLp, HomeWindow
 from twin.control.joint_lp import solve_jointly
-from twin.control.pooling import PoolWindow, capped_value_eur_kwh, hour_positions, hourly_kwh
-from twin.errors import ControllerError
+from twin.control.pooling import (
+    PoolWindow,
+    bonuses_eur_kwh,
+    hour_positions,
+    hourly_kwh,
+    planned_shared_kwh,
+    term_values_eur_kwh,
+)
 
 
 def fleet(n=1, **changes):
@@ -40,16 +46,24 @@ def home(net_kw, *, price_import=0.30, price_export=0.10, soc=0.0, worth=0.0):
     )
 
 
-def pool(homes, *, value, injected, withdrawn):
-    hour = np.arange(len(injected)).repeat(len(homes[0].net_kw) // len(injected))
+def pool(homes, *, value, injected, withdrawn, counted=None, has_plant=None):
+    """Return a pool; ``injected`` and ``withdrawn`` of shape (G, N) or, for one term, (N,), ``value`` of (G,) or ()."""
+    injected, withdrawn = np.atleast_2d(injected).astype(float), np.atleast_2d(withdrawn).astype(float)
+    n_terms, n_hours = injected.shape
     return PoolWindow(
         step=5,
-        hour=hour,
-        value_eur_kwh=np.full(len(injected), value),
-        injected_kwh=np.asarray(injected, dtype=float),
-        withdrawn_kwh=np.asarray(withdrawn, dtype=float),
+        hour=np.arange(n_hours).repeat(len(homes[0].net_kw) // n_hours),
+        value_eur_kwh=np.outer(np.broadcast_to(value, n_terms), np.ones(n_hours)),
+        injected_kwh=injected,
+        withdrawn_kwh=withdrawn,
+        counted=np.ones((n_terms, len(homes)), dtype=np.bool_) if counted is None else np.array(counted),
+        has_plant=np.ones(len(homes), dtype=np.bool_) if has_plant is None else np.array(has_plant),
         homes=tuple(homes),
     )
+
+
+def undecided(window):
+    return np.full(window.value_eur_kwh.shape, 0.5)
 
 
 def programs(batteries, *, dt_s=3600, horizon=2):
@@ -66,9 +80,9 @@ def test_energy_is_moved_to_where_it_is_shared_as_worked_by_hand(way):
         plan = solve_jointly(window, lps, dt_s=3600)
     else:
         effort = Effort(gap=1e-9)
-        plan = decompose(window, lps, dt_s=3600, injection_weight=np.array([0.5, 0.5]), effort=effort)
+        plan = decompose(window, lps, dt_s=3600, injection_weight=undecided(window), effort=effort)
     assert plan.battery_kw[0][:, 0] == pytest.approx([2.0, -2.0])
-    assert plan.shared_kwh == pytest.approx([2.0, 2.0])
+    assert plan.shared_kwh[0] == pytest.approx([2.0, 2.0])
     assert plan.objective_eur == pytest.approx(-0.08)
     assert plan.bound_eur == pytest.approx(-0.08)
 
@@ -81,7 +95,7 @@ def test_the_most_shared_energy_comes_before_the_bill_as_worked_by_hand():
     assert solve_jointly(window, lps, dt_s=3600).battery_kw[0] == pytest.approx(np.zeros((2, 1)))
     most = solve_jointly(window, lps, dt_s=3600, objective="shared")
     assert most.battery_kw[0][:, 0] == pytest.approx([3.0, -2.0], abs=1e-3)
-    assert most.shared_kwh == pytest.approx([3.0, 2.0], abs=1e-3)
+    assert most.shared_kwh[0] == pytest.approx([3.0, 2.0], abs=1e-3)
     assert most.objective_eur == pytest.approx(0.59, abs=1e-3)
 
 
@@ -89,12 +103,13 @@ def test_a_meter_that_cannot_be_moved_shares_nothing_by_importing_and_exporting_
     window = pool([home([1, -1])], value=0.05, injected=[3, 0], withdrawn=[0, 2])
     stuck = programs([fleet(charge_kw=0.0, discharge_kw=0.0)])
     most = solve_jointly(window, stuck, dt_s=3600, objective="shared")
-    assert most.shared_kwh == pytest.approx([1.0, 1.0], abs=1e-3)
+    assert most.shared_kwh[0] == pytest.approx([1.0, 1.0], abs=1e-3)
     assert most.objective_eur == pytest.approx(0.20, abs=1e-3)
 
 
-def random_pool(rng, *, n_homes, n_hours=6, steps_per_hour=2, value=0.12):
-    n = n_hours * steps_per_hour
+def random_pool(rng, *, n_homes, n_hours=6, steps_per_hour=2, value=(0.12,)):
+    """Return a pool with a term for each of ``value``; the terms after the first count some homes, a third has no plant."""
+    n, n_terms = n_hours * steps_per_hour, len(value)
     batteries = [
         fleet(
             capacity_kwh=rng.uniform(3, 12),
@@ -115,8 +130,14 @@ def random_pool(rng, *, n_homes, n_hours=6, steps_per_hour=2, value=0.12):
         )
         for _ in range(n_homes)
     ]
+    group = np.arange(n_homes) % max(n_terms - 1, 1) + 1
     window = pool(
-        homes, value=value, injected=rng.gamma(1.0, 1.5, n_hours), withdrawn=rng.gamma(1.0, 1.5, n_hours)
+        homes,
+        value=value,
+        injected=rng.gamma(1.0, 1.5, (n_terms, n_hours)),
+        withdrawn=rng.gamma(1.0, 1.5, (n_terms, n_hours)),
+        counted=[np.ones(n_homes, dtype=np.bool_), *(group == term for term in range(1, n_terms))],
+        has_plant=np.arange(n_homes) % 3 > 0,
     )
     return window, programs(batteries, dt_s=3600 // steps_per_hour, horizon=n), 3600 // steps_per_hour
 
@@ -125,7 +146,8 @@ def textbook_objective_eur(window, lps, *, dt_h):
     """Return the optimum of the same problem, written down again with stored energy eliminated, by another solver."""
     n, n_hours, cost, lower, upper = len(window.hour), window.n_hours, [], [], []
     rows_eq, right_eq, rows_le, right_le = [], [], [], []
-    width = 4 * n * len(lps) + n_hours
+    n_shared = window.value_eur_kwh.size
+    width = 4 * n * len(lps) + n_shared
 
     def columns(j, kind):
         return slice((4 * j + kind) * n, (4 * j + kind + 1) * n)
@@ -161,16 +183,19 @@ def textbook_objective_eur(window, lps, *, dt_h):
             battery.soc_max[0] * capacity - start_kwh,
             start_kwh - np.minimum(battery.soc_min[0] * capacity, start_kwh),
         ]
-    cost.append(-window.value_eur_kwh)
-    lower.append(np.full(n_hours, -np.inf))
-    upper.append(np.full(n_hours, np.inf))
+    cost.append(-window.value_eur_kwh.ravel())
+    lower.append(np.full(n_shared, -np.inf))
+    upper.append(np.full(n_shared, np.inf))
     for kind, constant in ((3, window.injected_kwh), (2, window.withdrawn_kwh)):
-        shared = np.zeros((n_hours, width))
-        shared[:, -n_hours:] = np.eye(n_hours)
-        for j in range(len(lps)):
-            shared[:, columns(j, kind)] = -dt_h * (window.hour == np.arange(n_hours)[:, None])
-        rows_le.append(shared)
-        right_le.append(constant)
+        for term, counted in enumerate(window.counted):
+            shared = np.zeros((n_hours, width))
+            first = width - n_shared + term * n_hours
+            shared[:, first : first + n_hours] = np.eye(n_hours)
+            for j in np.flatnonzero(counted):
+                if kind == 2 or window.has_plant[j]:
+                    shared[:, columns(j, kind)] = -dt_h * (window.hour == np.arange(n_hours)[:, None])
+            rows_le.append(shared)
+            right_le.append(constant[term])
     found = linprog(
         np.concatenate(cost),
         A_ub=np.vstack(rows_le),
@@ -188,9 +213,13 @@ def textbook_objective_eur(window, lps, *, dt_h):
     return found.fun - float(np.dot(left_kwh, worth))
 
 
+ONE_VALUE, UNEVEN_VALUES = (0.12,), (0.05, 0.07, 0.03)
+
+
+@pytest.mark.parametrize("value", [ONE_VALUE, UNEVEN_VALUES])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_joint_program_finds_the_optimum_of_the_textbook_form(seed):
-    window, lps, dt_s = random_pool(np.random.default_rng(seed), n_homes=3)
+def test_the_joint_program_finds_the_optimum_of_the_textbook_form(seed, value):
+    window, lps, dt_s = random_pool(np.random.default_rng(seed), n_homes=4, value=value)
     joint = solve_jointly(window, lps, dt_s=dt_s)
     assert joint.objective_eur == pytest.approx(
         textbook_objective_eur(window, lps, dt_h=dt_s / 3600), abs=1e-6
@@ -198,24 +227,26 @@ def test_the_joint_program_finds_the_optimum_of_the_textbook_form(seed):
 
 
 @pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-6])
+@pytest.mark.parametrize("value", [ONE_VALUE, UNEVEN_VALUES])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_decomposition_stays_within_its_gap_of_the_joint_optimum(seed, gap):
-    window, lps, dt_s = random_pool(np.random.default_rng(seed), n_homes=12)
+def test_the_decomposition_stays_within_its_gap_of_the_joint_optimum(seed, gap, value):
+    window, lps, dt_s = random_pool(np.random.default_rng(seed), n_homes=12, value=value)
     joint = solve_jointly(window, lps, dt_s=dt_s)
     plan = decompose(
-        window, lps, dt_s=dt_s, injection_weight=np.full(6, 0.5), effort=Effort(gap=gap, max_rounds=300)
+        window, lps, dt_s=dt_s, injection_weight=undecided(window), effort=Effort(gap=gap, max_rounds=300)
     )
     assert plan.gap(window.value_eur_kwh) <= gap
     assert plan.bound_eur <= joint.objective_eur + 1e-6
     assert joint.objective_eur - 1e-6 <= plan.objective_eur
-    scale_eur = max(abs(plan.bound_eur), float(window.value_eur_kwh @ plan.shared_kwh))
+    scale_eur = max(abs(plan.bound_eur), float((window.value_eur_kwh * plan.shared_kwh).sum()))
     assert plan.objective_eur - joint.objective_eur <= gap * scale_eur + 1e-6
 
 
-def test_a_plan_costs_what_its_batteries_do():
-    window, lps, dt_s = random_pool(np.random.default_rng(9), n_homes=4)
+@pytest.mark.parametrize("value", [ONE_VALUE, UNEVEN_VALUES])
+def test_a_plan_costs_what_its_batteries_do(value):
+    window, lps, dt_s = random_pool(np.random.default_rng(9), n_homes=4, value=value)
     plan = decompose(
-        window, lps, dt_s=dt_s, injection_weight=np.full(6, 0.5), effort=Effort(gap=1e-7, max_rounds=300)
+        window, lps, dt_s=dt_s, injection_weight=undecided(window), effort=Effort(gap=1e-7, max_rounds=300)
     )
     schedules = []
     for j, (lp, power_kw) in enumerate(zip(lps, plan.battery_kw, strict=True)):
@@ -226,18 +257,85 @@ def test_a_plan_costs_what_its_batteries_do():
             )
             stored_kwh = stored_kwh * (1 - lp.fleet.loss_per_day) ** (0.5 / 24) + flow_kwh
         schedules.append(schedule_of(window, j, power_kw, left_kwh=stored_kwh, dt_h=0.5))
-    injected = window.injected_kwh + np.sum([s.injected_kwh for s in schedules], axis=0)
-    withdrawn = window.withdrawn_kwh + np.sum([s.withdrawn_kwh for s in schedules], axis=0)
+    injected, withdrawn = window.injected_kwh.copy(), window.withdrawn_kwh.copy()
+    for term, j in zip(*np.nonzero(window.counted), strict=True):
+        meter_kw = window.homes[j].net_kw + plan.battery_kw[j][:, 0]
+        if window.has_plant[j]:
+            injected[term] += np.maximum(-meter_kw, 0.0).reshape(6, 2).sum(axis=1) * 0.5
+        withdrawn[term] += np.maximum(meter_kw, 0.0).reshape(6, 2).sum(axis=1) * 0.5
     shared_kwh = np.minimum(injected, withdrawn)
     assert plan.shared_kwh == pytest.approx(shared_kwh)
-    paid_eur = sum(s.cost_eur for s in schedules) - float(window.value_eur_kwh @ shared_kwh)
+    paid_eur = sum(s.cost_eur for s in schedules) - float((window.value_eur_kwh * shared_kwh).sum())
     assert paid_eur == pytest.approx(plan.objective_eur, abs=1e-4)
+
+
+# As in the first test, but the home has no plant: what it feeds in is not shared. A kWh drawn in hour 1 is, but its 0.12
+# and the 0.10 of the export do not pay for the 0.30.
+@pytest.mark.parametrize("way", ["jointly", "home by home"])
+def test_what_a_home_without_a_plant_feeds_in_is_not_shared(way):
+    window = pool([home([0, 0])], value=0.12, injected=[3, 0], withdrawn=[0, 2], has_plant=[False])
+    lps = programs([fleet()])
+    if way == "jointly":
+        plan = solve_jointly(window, lps, dt_s=3600)
+        most = solve_jointly(window, lps, dt_s=3600, objective="shared")
+        assert most.shared_kwh[0] == pytest.approx([3.0, 0.0], abs=1e-3)
+    else:
+        plan = decompose(window, lps, dt_s=3600, injection_weight=undecided(window), effort=Effort(gap=1e-9))
+    assert plan.battery_kw[0][:, 0] == pytest.approx([0.0, 0.0])
+    assert plan.shared_kwh[0] == pytest.approx([0.0, 0.0])
+    assert planned_shared_kwh(window, [np.array([[2.0], [-2.0]])], dt_h=1.0).tolist() == [[2.0, 0.0]]
+
+
+# Two homes of one pool at 0.05 for a kWh shared; home 0 belongs to a community where one shared earns 0.07 more. Others of
+# that community inject 2 kWh in hour 1 and draw 1 in hour 2. A kWh moved by home 0 costs 0.20; it earns 2 * 0.12 while the
+# community shares it, and only 0.12 + 0.05 for the second kWh, which the pool draws as well: one is moved by home 0, and
+# none by home 1, for which it is 2 * 0.05.
+@pytest.mark.parametrize("way", ["jointly", "home by home"])
+def test_each_term_counts_its_own_homes_as_worked_by_hand(way):
+    window = pool(
+        [home([0, 0]), home([0, 0])],
+        value=(0.05, 0.07),
+        injected=[[2, 0], [2, 0]],
+        withdrawn=[[0, 2], [0, 1]],
+        counted=[[True, True], [True, False]],
+    )
+    lps = programs([fleet(), fleet()])
+    if way == "jointly":
+        plan = solve_jointly(window, lps, dt_s=3600)
+    else:
+        plan = decompose(window, lps, dt_s=3600, injection_weight=undecided(window), effort=Effort(gap=1e-9))
+    assert plan.battery_kw[0][:, 0] == pytest.approx([1.0, -1.0])
+    assert plan.battery_kw[1][:, 0] == pytest.approx([0.0, 0.0])
+    assert plan.shared_kwh == pytest.approx(np.ones((2, 2)))
+    assert plan.objective_eur == pytest.approx(0.20 - 2 * 0.12)
+
+
+def test_the_most_shared_energy_is_that_of_the_first_term():
+    terms = {"injected": [[2, 0], [2, 0]], "withdrawn": [[0, 2], [0, 1]], "counted": [[True], [True]]}
+    window = pool([home([0, 0])], value=(0.05, 0.07), **terms)
+    most = solve_jointly(window, programs([fleet()]), dt_s=3600, objective="shared")
+    assert most.shared_kwh == pytest.approx(np.array([[2.0, 2.0], [2.0, 1.0]]), abs=1e-3)
+
+
+# 0.05 and 0.08 with weights 1/4 and 1/2: home 0 is counted by both, home 1 by the first, home 2 as home 0 without a plant.
+def test_prices_of_a_home_add_up_over_the_terms_that_count_it():
+    window = pool(
+        [home([0])] * 3,
+        value=(0.05, 0.08),
+        injected=[[0], [0]],
+        withdrawn=[[0], [0]],
+        counted=[[True, True, True], [True, False, True]],
+        has_plant=[True, True, False],
+    )
+    fed_in, drawn = bonuses_eur_kwh(window, np.array([[0.25], [0.5]]))
+    assert fed_in[:, 0] == pytest.approx([0.0525, 0.0125, 0.0])
+    assert drawn[:, 0] == pytest.approx([0.0775, 0.0375, 0.0775])
 
 
 def test_a_plan_is_never_worse_than_what_was_known_before():
     window, lps, dt_s = random_pool(np.random.default_rng(2), n_homes=5)
     best = decompose(
-        window, lps, dt_s=dt_s, injection_weight=np.full(6, 0.5), effort=Effort(gap=1e-6, max_rounds=300)
+        window, lps, dt_s=dt_s, injection_weight=undecided(window), effort=Effort(gap=1e-6, max_rounds=300)
     )
     stored = [HomeLp("x", lp.fleet, dt_s=dt_s, horizon=lp.horizon) for lp in lps]
     known = {}
@@ -250,8 +348,8 @@ def test_a_plan_is_never_worse_than_what_was_known_before():
             stored_kwh = stored_kwh * (1 - stored[j].fleet.loss_per_day) ** (0.5 / 24) + flow_kwh * 0.5
         known[j] = schedule_of(window, j, power_kw, left_kwh=stored_kwh, dt_h=0.5)
     hasty = Effort(gap=0.0, max_rounds=1)
-    cold = decompose(window, lps, dt_s=dt_s, injection_weight=np.zeros(6), effort=hasty)
-    warm = decompose(window, lps, dt_s=dt_s, injection_weight=np.zeros(6), known=known, effort=hasty)
+    cold = decompose(window, lps, dt_s=dt_s, injection_weight=np.zeros((1, 6)), effort=hasty)
+    warm = decompose(window, lps, dt_s=dt_s, injection_weight=np.zeros((1, 6)), known=known, effort=hasty)
     assert warm.rounds == 1
     assert warm.objective_eur <= best.objective_eur + 1e-4 < cold.objective_eur
 
@@ -262,7 +360,7 @@ def test_threads_do_not_change_a_bit():
     def solved(workers):
         again = [HomeLp("x", lp.fleet, dt_s=dt_s, horizon=lp.horizon) for lp in lps]
         effort = Effort(gap=1e-4, workers=workers)
-        return decompose(window, again, dt_s=dt_s, injection_weight=np.full(6, 0.5), effort=effort)
+        return decompose(window, again, dt_s=dt_s, injection_weight=undecided(window), effort=effort)
 
     one, two = solved(1), solved(2)
     assert one.rounds == two.rounds > 1
@@ -274,8 +372,11 @@ def test_the_value_is_cut_to_the_smallest_spread_of_the_hour():
     hour = np.array([0, 0, 1, 1, 2, 2])
     price_import = np.array([0.30, 0.20, 0.30, 0.30, 0.10, 0.30])
     price_export = np.array([0.10, 0.15, 0.10, 0.10, 0.15, 0.10])
-    value = capped_value_eur_kwh(0.12, hour, price_import, price_export)
-    assert value == pytest.approx([0.05, 0.12, 0.0])
+    value = term_values_eur_kwh(np.array([0.12]), hour, price_import, price_export)
+    assert value == pytest.approx(np.array([[0.05, 0.12, 0.0]]))
+    # a home of the last community sees the first and the last term
+    value = term_values_eur_kwh(np.array([0.04, 0.12, 0.25]), hour, price_import, price_export)
+    assert value == pytest.approx(np.array([[0.04, 0.04, 0.0], [0.01, 0.08, 0.0], [0.01, 0.16, 0.0]]))
 
 
 def test_hours_are_settlement_hours_from_the_middle_of_one_on():
@@ -285,43 +386,3 @@ def test_hours_are_settlement_hours_from_the_middle_of_one_on():
     injected, withdrawn = hourly_kwh(np.array([[1.0, -4.0, 4.0, 4.0, -8.0, 2.0]]), hour, dt_h=0.25)
     assert injected.tolist() == [[0.0, 3.0, 0.0]]
     assert withdrawn.tolist() == [[0.25, 2.0, 0.5]]
-
-
-def test_what_a_level_above_keeps_stays_in_the_battery():
-    kept = replace(home([3, 3], soc=0.5), keep_soc=np.array([0.3]))
-    plan = programs([fleet()])[0].solve(kept)
-    assert -plan.battery_kw.sum() == pytest.approx(2.0)
-
-
-# Buying at 0.10 to save 0.30 an hour later fills the need of 4 kWh; with at most 1 kW at the meter, 1 kWh.
-@pytest.mark.parametrize(("most_kw", "expected_kw"), [(np.inf, 4.0), (1.0, 1.0), (-2.0, 0.0)])
-def test_a_plan_charges_no_more_than_a_bound_at_the_meter_leaves(most_kw, expected_kw):
-    window = replace(home([0, 4]), price_import_eur_kwh=np.array([0.10, 0.30]))
-    bounded = replace(window, grid_max_kw=np.array([most_kw, np.inf]))
-    assert programs([fleet()])[0].solve(bounded).battery_kw[0, 0] == pytest.approx(expected_kw)
-
-
-@pytest.mark.parametrize(("least_kw", "expected_kw"), [(-np.inf, -4.0), (-1.0, -1.0), (2.0, 0.0)])
-def test_a_plan_feeds_in_no_more_than_a_bound_at_the_meter_leaves(least_kw, expected_kw):
-    window = replace(home([0, 0], soc=0.4), price_export_eur_kwh=np.array([0.20, 0.10]))
-    bounded = replace(window, grid_min_kw=np.array([least_kw, -np.inf]))
-    assert programs([fleet()])[0].solve(bounded).battery_kw[0, 0] == pytest.approx(expected_kw)
-
-
-def test_new_prices_give_the_plan_of_a_program_made_for_them():
-    window = home([2, -3], soc=0.4, worth=0.2)
-    kept, anew = programs([fleet()])[0], programs([fleet()])[0]
-    kept.solve(window)
-    dear = np.array([0.50, 0.45])
-    found = kept.reprice(dear, window.price_export_eur_kwh)
-    expected = anew.solve(replace(window, price_import_eur_kwh=dear))
-    assert found.cost_eur == pytest.approx(expected.cost_eur)
-    with pytest.raises(ValueError, match=r"call solve\(\) first"):
-        programs([fleet()])[0].reprice(dear, dear)
-
-
-def test_a_gap_in_new_prices_names_the_home():
-    kept = programs([fleet()])[0]
-    kept.solve(home([2, -3]))
-    with pytest.raises(ControllerError, match="home 'home 0', step 5: price_import_eur_kwh"):
-        kept.reprice(np.array([np.nan, 0.3]), np.array([0.1, 0.1]))

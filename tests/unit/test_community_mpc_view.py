@@ -41,6 +41,8 @@ def plant(*, n_steps, battery_home=(0,), value=0.15, **changes):
         member_opted_out=np.zeros(N_HOMES, dtype=np.bool_),
         member_reserve_share=np.zeros(N_HOMES),
         member_delay_steps=np.zeros(N_HOMES, dtype=np.int64),
+        plant_pv=np.arange(N_HOMES),
+        plant_member=np.arange(N_HOMES),
     )
     return Site(
         dt_s=DT_S,
@@ -90,6 +92,16 @@ def observation(site, net_kw, *, step, soc, grid_kw=(0.0, 0.0, 0.0), age_steps=N
     )
 
 
+def holding(site, *, until_step):
+    """Return guidance that has 60 % of the only battery kept."""
+    return replace(
+        no_guidance(site),
+        hold_soc=np.array([0.6]),
+        priority=np.array([Priority.ORDER, Priority.NONE, Priority.NONE]),
+        expires_step=np.array([until_step, 0, 0]),
+    )
+
+
 def planner(site, **options):
     options = PlannerOptions(**{"terminal_price_eur_kwh": 0.0, **options})
     pools = np.zeros(1, dtype=np.int64)
@@ -132,7 +144,7 @@ def test_a_late_reading_is_carried_forward_with_the_plan():
 def test_energy_that_is_kept_is_not_planned_away(by):
     share = 0.6 if by == "user" else 0.0
     site = plant(n_steps=8, member_reserve_share=np.array([share, 0.0, 0.0]))
-    above = no_guidance(site) if by == "user" else replace(no_guidance(site), hold_soc=np.array([0.6]))
+    above = no_guidance(site) if by == "user" else holding(site, until_step=8)
     net_kw = np.tile([0.0, 4.0, 4.0], (8, 1))
     guide, soc = planner(site), 0.95
     for step in range(8):
@@ -153,6 +165,31 @@ def test_a_plan_feeds_in_no_more_than_a_bound_from_above_leaves_while_it_holds()
     ]
     assert max(fed_in_kw[:2]) <= 1.0 + 1e-6
     assert max(fed_in_kw[2:]) > 1.0
+
+
+def test_energy_held_by_a_level_above_is_free_once_that_expires():
+    site, net_kw = plant(n_steps=4), np.tile([0.0, 4.0, 4.0], (4, 1))
+    guide = planner(site, replan_every_h=2.0)
+    fed_in_kwh = [
+        -0.5
+        * guide.guide(observation(site, net_kw, step=step, soc=0.8), holding(site, until_step=2)).battery_kw[
+            0
+        ]
+        for step in range(4)
+    ]
+    assert sum(fed_in_kwh[:2]) <= 2.0 * 0.95 + 1e-6
+    assert sum(fed_in_kwh[2:]) >= 5.0 - 1e-6
+
+
+# The fed-in 1 kWh of the test of the hour so far comes from a home with a battery alone: nothing is shared with it.
+def test_what_a_home_without_a_plant_has_fed_in_so_far_does_not_count():
+    site, net_kw = plant(n_steps=4, plant_member=np.array([0, 0, 2])), np.zeros((4, N_HOMES))
+    net_kw[0, 1], net_kw[2:, 2] = -2.0, 2.0
+    guide, nobody = planner(site, replan_every_h=0.5), no_guidance(site)
+    guide.guide(observation(site, net_kw, step=0, soc=0.0), nobody)
+    met_kw = (0.0, -2.0, 0.0)
+    asked = guide.guide(observation(site, net_kw, step=1, soc=0.0, grid_kw=met_kw), nobody)
+    assert asked.battery_kw[0] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_a_member_whose_messages_are_good_for_less_than_their_delay_is_not_planned():
@@ -186,7 +223,7 @@ def test_a_battery_whose_state_is_not_known_counts_as_none():
 def test_a_plan_that_is_carried_on_stops_at_what_the_batteries_can_hold():
     site = plant(n_steps=4)
     reached_kw, soc = rolled_out(
-        site, np.array([0.9]), np.array([[5.0], [-5.0], [-5.0]]), keep_soc=np.array([0.6])
+        site, np.array([0.9]), np.array([[5.0], [-5.0], [-5.0]]), keep_soc=np.full((3, 1), 0.6)
     )
     assert soc[:, 0] == pytest.approx([0.9, 1.0, 1.0 - 0.25 / 0.95, 0.6])
     assert reached_kw[:, 0] == pytest.approx([1.0 / 0.475, -5.0, -(4.0 - 2.5 / 0.95) * 0.95 / 0.5])

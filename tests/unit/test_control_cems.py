@@ -62,6 +62,48 @@ def test_the_cems_levels_its_community(make_site, see, net_kw, soc, expected_kw)
     assert CemsStrategy(site).decide(see(net_kw, soc)).battery_kw == pytest.approx(expected_kw)
 
 
+# home 0 has a plant, home 1 a plant and a battery, home 2 a battery alone
+@pytest.mark.parametrize(
+    ("net_kw", "soc", "expected_kw"),
+    [
+        ([3.0, 0.0, 0.0], [0.6, 1.0], [-1.0, 0.0]),
+        ([3.0, 0.0, 2.0], [0.9, 1.0], [-3.0, -2.0]),
+        ([-4.0, 0.0, 0.0], [0.9, 0.6], [4 * 1 / 5, 4 * 4 / 5]),
+        ([-4.0, 0.0, 3.0], [0.9, 0.4], [4 * 1 / 9, -3 + 4 * 8 / 9]),
+        ([3.0, 0.0, -1.0], [0.9, 1.0], [-3.0, 0.0]),
+        ([-1.0, 0.0, -1.0], [0.0, 1.0], [1.0, 0.0]),
+    ],
+    ids=[
+        "a battery alone does not give to others",
+        "it serves its own home",
+        "it takes surplus like the others",
+        "it takes surplus and so leaves its own home to it",
+        "what its home injects covers no deficit",
+        "nor is it a surplus to be stored",
+    ],
+)
+def test_a_battery_without_a_plant_takes_and_does_not_give(make_site, see, net_kw, soc, expected_kw):
+    site = make_site([0, 0, 0], battery_home=(1, 2), no_plant=(2,))
+    assert CemsStrategy(site).decide(see(net_kw, soc)).battery_kw == pytest.approx(expected_kw)
+
+
+# In the second quarter a home without a plant injects 4 kW: 2 kW are to be stored, not 5, and 1 kWh less is there after.
+def test_what_a_home_without_a_plant_injects_does_not_level_the_hour(make_site, play):
+    site = make_site([0, 0, 0], battery_home=(1,), dt_s=QUARTER_S, n_steps=4, no_plant=(2,))
+    net_kw = [[-2.0, 0.0, 2.0], [-2.0, 0.0, -4.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]]
+    done = play(CemsStrategy(site), site, net_kw, [0.8])
+    assert done.battery_kw[:, 0] == pytest.approx([0.0, 2.0, -2.0, 0.0])
+
+
+def test_a_battery_without_a_plant_gives_to_no_other_community_but_answers_an_order(make_site, see):
+    site = make_site([0, 1], cp=(0, 0), battery_home=(1,), no_plant=(1,))
+    seen = see([3.0, 0.0], [1.0])
+    assert AggregatorStrategy(site).decide(seen).battery_kw.tolist() == [0.0]
+    assert AggregatorStrategy(site).decide(see([-3.0, 0.0], [0.5])).battery_kw == pytest.approx([3.0])
+    orders = [{"start_h": 0, "duration_h": 1, "p_kw": -4.0}]
+    assert AggregatorMsdStrategy(site, orders=orders).decide(seen).battery_kw == pytest.approx([-4.0])
+
+
 def test_the_level_to_give_above_is_a_parameter_and_the_reserve_of_the_user_is_kept(make_site, see):
     site = make_site([0, 0, 0], battery_home=(1, 2), reserve={2: 0.8})
     seen = see([9.0, 0.0, 0.0], [0.9, 0.9])

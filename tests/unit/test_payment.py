@@ -1,9 +1,16 @@
 """What a scenario says about payment, checked before a run."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from models.battery import BatteryFleet
 from twin import load_scenario
+from twin.control.worth import StorageWorth
 from twin.errors import ScenarioError
+from twin.payment import stored_worth_eur_kwh
+from twin.plant import Tariff
 from twin.prepare import prepare
 
 SCENARIO = """
@@ -30,6 +37,20 @@ def prepared(tmp_path):
     return build
 
 
+def two_batteries():
+    one = np.ones(2)
+    return BatteryFleet(
+        capacity_kwh=10 * one,
+        charge_kw=5 * one,
+        discharge_kw=5 * one,
+        eta_charge=one,
+        eta_discharge=np.array([0.9, 0.8]),
+        soc_min=0 * one,
+        soc_max=one,
+        loss_per_day=0 * one,
+    )
+
+
 @pytest.mark.parametrize("pays", ["flat_2020", "cacer_2023"])
 @pytest.mark.parametrize(
     ("changes", "text"),
@@ -53,6 +74,18 @@ def test_a_shared_kwh_is_worth_premium_and_charges_of_the_rules_that_pay(prepare
     assert flat == pytest.approx([(110 + 7.61) / 1000], rel=1e-12)
     south = prepared(settlement="cacer_2023: {regional_eur_mwh: 0}").site.shared_value_eur_kwh
     assert south == pytest.approx([(120 + 10.57) / 1000], rel=1e-12)
+
+
+def test_a_stored_kwh_is_worth_the_same_in_accounts_and_plans(prepared):
+    plant = replace(prepared().plant, battery=two_batteries())
+    tariff = Tariff(
+        price_import_eur_kwh=np.linspace(0.1, 0.5, plant.n_steps),
+        price_export_eur_kwh=np.full(plant.n_steps, 0.1),
+    )
+    worth = stored_worth_eur_kwh(replace(plant, tariff=tariff))
+    assert worth == pytest.approx([0.9 * 0.2, 0.8 * 0.2], rel=1e-12), "the middle of 0.3 and 0.1"
+    window = StorageWorth(np.array([0.9, 0.8])).see(tariff.price_import_eur_kwh, tariff.price_export_eur_kwh)
+    assert worth.tolist() == window.tolist()
 
 
 def test_a_split_that_cannot_work_is_a_mistake_of_the_settlement(prepared):

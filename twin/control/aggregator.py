@@ -33,7 +33,7 @@ class Aggregator:
     3. Surplus of the CP: batteries with room left in any of its communities share it in proportion to the power they
        can still take, except in homes that give to their own community in this step.
     4. Deficit of the CP: batteries with energy to spare in any of its communities share it in proportion to the power
-       they can still give, except in homes that take from their own community in this step.
+       they can still give, except in homes that take from their own community in this step or have no plant.
     5. Only homes that help another community are asked, with both parts in one set-point. The other homes are left
        to their CEMS.
 

@@ -1,7 +1,7 @@
 """What a level above the homes makes of the readings it has: who counts, what the homes do by themselves, what is left.
 
-Shared by the rule-based levels. H homes, B batteries, C configurations. A *balance* is injected less withdrawn power:
-positive for a surplus.
+Shared by the rule-based levels. H homes, B batteries, C configurations. A *balance* is injected less withdrawn power,
+as settled: positive for a surplus, without what homes inject that have no plant.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,17 @@ from twin.control.sharing import share_out_kw
 from twin.plant import total_by
 from twin.units import SECONDS_PER_HOUR, energy_kwh, hours, mean_power_kw
 
-__all__ = ["HourBalance", "Situation", "ask", "change_kw", "room_kw", "situation", "spare_kw", "steps_valid"]
+__all__ = [
+    "HourBalance",
+    "Situation",
+    "ask",
+    "change_kw",
+    "room_kw",
+    "shareable_kw",
+    "situation",
+    "spare_kw",
+    "steps_valid",
+]
 
 BoolArray = NDArray[np.bool_]
 
@@ -87,7 +97,8 @@ def room_kw(site: Site, now: Situation) -> FloatArray:
 def spare_kw(site: Site, now: Situation, *, above_soc: float) -> FloatArray:
     """Return how much more each free battery can give than it does for its own home, shape (B,).
 
-    It ends the step at ``above_soc``, the user's reserve and what is held for the level above, or higher.
+    It ends the step at ``above_soc``, the user's reserve and what is held for the level above, or higher. Whether it is
+    settled as shared is not looked at, see :func:`shareable_kw`.
     """
     keep_soc = np.maximum(reserve_soc(site), above_soc)
     if now.hold_soc is not None:
@@ -96,6 +107,18 @@ def spare_kw(site: Site, now: Situation, *, above_soc: float) -> FloatArray:
     lowest_kw = np.maximum(lowest_kw, keeping_kw(site, now.soc, keep_soc=keep_soc))
     spare: FloatArray = np.where(now.free, np.maximum(now.own_kw - lowest_kw, 0.0), 0.0)
     return spare
+
+
+def shareable_kw(site: Site, spare: FloatArray) -> FloatArray:
+    """Return what each battery can give that counts as shared, shape (B,): that of homes with a plant, else 0.
+
+    A battery that is alone behind its meter injects for nothing; what it takes counts as withdrawn all the same.
+
+    Args:
+        site: the plant.
+        spare: what each battery can give more, shape (B,) [kW].
+    """
+    return np.where(site.communities.home_has_plant(site.n_homes)[site.battery_home], spare, 0.0)
 
 
 def change_kw(offered_kw: FloatArray, room: FloatArray, spare: FloatArray, *, group: IntArray) -> FloatArray:
@@ -150,12 +173,14 @@ def ask(site: Site, now: Situation, change: FloatArray, *, priority: Priority, e
 class HourBalance:
     """What each configuration has injected and withdrawn in the present hour, as far as its meters have been heard.
 
-    Shared energy is settled by the hour: min(injected, withdrawn) of its sums. What is done for others is set aside.
-    A late reading counts in the step it is seen in, and a held one as long as it is counted.
+    Shared energy is settled by the hour: min(injected, withdrawn) of its sums, where only homes with a plant count as
+    injecting. What is done for others is set aside. A late reading counts in the step it is seen in, and a held one as
+    long as it is counted.
     """
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._has_plant = site.communities.home_has_plant(site.n_homes)
         self._step = -1
         self._balance_kwh = np.zeros(site.communities.n_communities)
         self._aside_kw = np.zeros(site.n_homes)
@@ -174,15 +199,16 @@ class HourBalance:
         # the meter in view is that of the step before; a home's first reading has none
         known = counted & ~np.isnan(seen.grid_kw)
         meter_kw = np.where(known, seen.grid_kw - self._aside_kw, 0.0)
-        self._balance_kwh = self._balance_kwh - energy_kwh(self.by_community(meter_kw, seen.step), site.dt_s)
+        self._balance_kwh = self._balance_kwh + energy_kwh(self.balance_kw(meter_kw, seen.step), site.dt_s)
         return self._balance_kwh
 
-    def by_community(self, values: FloatArray, step: int) -> FloatArray:
-        """Return the sum over the members of each configuration, shape (C,), of ``values`` of homes, shape (H,)."""
+    def balance_kw(self, meter_kw: FloatArray, step: int) -> FloatArray:
+        """Return the balance of each configuration, shape (C,), for these meters of homes, shape (H,)."""
         communities = self._site.communities
         active = communities.active(step)
         home, community = communities.member_home[active], communities.member_community[active]
-        return total_by(community, values[home], communities.n_communities)
+        settled_kw = np.where(self._has_plant, meter_kw, np.maximum(meter_kw, 0.0))
+        return -total_by(community, settled_kw[home], communities.n_communities)
 
     def to_offer_kw(self, present_kw: FloatArray, so_far_kwh: FloatArray, *, step: int) -> FloatArray:
         """Return the surplus to be stored (positive) or the deficit to be covered (negative), shape of the arguments.

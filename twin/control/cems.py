@@ -1,7 +1,8 @@
 """Level 2: the energy management system of each community (CEMS), as a rule.
 
 What is settled is the shared energy of the hour, min(injected, withdrawn). Surplus of some members that the batteries
-of others store raises what is withdrawn; stored energy that covers what others lack raises what is injected.
+of others store raises what is withdrawn; stored energy that covers what others lack raises what is injected, if there
+is a plant behind the same meter.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from twin.control.balance import (
     ask,
     change_kw,
     room_kw,
+    shareable_kw,
     situation,
     spare_kw,
     steps_valid,
@@ -40,7 +42,7 @@ class CommunityPlan:
     room_kw: FloatArray
     """How much more each battery could take, shape (B,)."""
     spare_kw: FloatArray
-    """How much more each battery could give, shape (B,)."""
+    """How much more each battery could give that counts as shared, shape (B,)."""
     change_kw: FloatArray
     """Change of each battery against its own rule, shape (B,)."""
     community: IntArray
@@ -63,10 +65,11 @@ class CommunityRule:
         """Return what each configuration does for itself; to be asked in every step."""
         site, step = self._site, seen.step
         now = situation(site, seen, above, max_age_steps=self.valid_steps)
-        room, spare = room_kw(site, now), spare_kw(site, now, above_soc=self._give_above_soc)
+        room = room_kw(site, now)
+        spare = shareable_kw(site, spare_kw(site, now, above_soc=self._give_above_soc))
         community = site.communities.community_of_home(step, site.n_homes)[site.battery_home]
         community = np.maximum(community, 0)
-        present_kw = -self.hour.by_community(now.meter_kw, step)
+        present_kw = self.hour.balance_kw(now.meter_kw, step)
         so_far_kwh = self.hour.so_far_kwh(seen, now.counted)
         offered_kw = self.hour.to_offer_kw(present_kw, so_far_kwh, step=step)
         return CommunityPlan(
@@ -86,13 +89,15 @@ class Cems:
 
     1. Members with readings older than ``valid_h`` are not counted, nor are those that have opted out: their power is
        unknown. Each counted home is taken to serve itself, as :class:`twin.control.rules.SelfConsumption` does.
-    2. The balance of a community is what its homes then inject less what they withdraw.
+    2. The balance of a community is what its homes then inject less what they withdraw. As in the settlement, only
+       homes with a plant count as injecting.
     3. The hour counts: what was injected and withdrawn since it began is added to the balance. Before the last step of
        the hour no more is offered than the present surplus or deficit; in the last step all that levels the hour is.
     4. Surplus: the batteries with room left share it in proportion to the power they can still take. Together they
        never take more than the surplus, so the community does not draw from outside to store.
     5. Deficit: the batteries with energy above ``give_above_soc`` and the user's reserve share it in proportion to the
-       power they can still give. Together they never give more than the deficit.
+       power they can still give. Together they never give more than the deficit. Batteries of homes without a plant
+       are not asked to give: it would not count as shared. They serve their own home, and take surplus like the others.
     6. Homes that a level above asks for something are left to it. What they do for their community counts in the
        balance; what they do for others does not, neither in the balance nor in the hour.
     7. Each home that is asked gets its set-points and the load and PV they were meant for; it keeps its meter there

@@ -1,8 +1,9 @@
 """Plan a pool home by home: column generation with prices for shared energy (Dantzig and Wolfe, doi:10.1287/opre.8.1.101).
 
 The value of shared energy is V * min(I, W) = the smallest of V * (w * I + (1 - w) * W) over weights w from 0 to 1. With
-a weight for each hour every home has a problem of its own: a kWh exported earns V * w more, a kWh imported costs
-V * (1 - w) less. Their sum, less the constant part, is a lower bound of what any plan can reach.
+a weight for each term and hour every home has a problem of its own: a kWh exported earns V * w more, if there is a plant
+behind the meter, and a kWh imported costs V * (1 - w) less, over all terms that count the home. The sum of the homes, less
+the constant part, is a lower bound of what any plan can reach.
 
 A master program mixes the schedules that the homes have answered with so far; a home's mix is again a schedule it can
 run, because its set of schedules is convex. The duals of the master are the next weights, drawn halfway back to the
@@ -23,7 +24,7 @@ import numpy as np
 
 from twin.control.base import FloatArray, IntArray
 from twin.control.home_lp import HomeLp, HomePlan
-from twin.control.pooling import PoolPlan, PoolWindow, hourly_kwh, planned_shared_kwh
+from twin.control.pooling import PoolPlan, PoolWindow, bonuses_eur_kwh, planned_shared_kwh
 from twin.errors import ControllerError
 from twin.units import hours
 
@@ -52,8 +53,9 @@ class Schedule:
     cost_eur: float
     """The home's objective at its own prices."""
     injected_kwh: FloatArray
-    """Shape (N,)."""
+    """As far as it can be shared, shape (N,)."""
     withdrawn_kwh: FloatArray
+    """Shape (N,)."""
 
 
 NOTHING_KNOWN: Mapping[int, Schedule] = MappingProxyType({})
@@ -74,7 +76,7 @@ def decompose(
         window: the problem.
         programs: program of each home of the window, in the same order.
         dt_s: step length [s].
-        injection_weight: weights to begin with, shape (N,), 0 to 1.
+        injection_weight: weights to begin with, shape (G, N), 0 to 1.
         known: schedules to begin with, by position of the home. Without any, each home begins with its own cheapest
             plan. The plan is never worse than all of these together.
         effort: when to stop.
@@ -118,7 +120,7 @@ def schedule_of(
     """
     home = window.homes[j]
     meter_kw = home.net_kw + battery_kw.sum(axis=1)
-    injected, withdrawn = hourly_kwh(meter_kw, window.hour, dt_h=dt_h)
+    injected, withdrawn = window.meter_kwh(j, battery_kw, dt_h=dt_h)
     sold_at = np.minimum(home.price_export_eur_kwh, home.price_import_eur_kwh)
     price = np.where(meter_kw > 0.0, home.price_import_eur_kwh, sold_at)
     cost_eur = float(dt_h * (price @ meter_kw) - home.stored_value_eur_kwh @ left_kwh)
@@ -136,25 +138,18 @@ class _Homes:
 
     def own(self) -> list[Schedule]:
         """Return each home's cheapest schedule at its own prices, as without a community."""
-        nothing = np.zeros(self._window.n_hours)
-        return [
-            self._schedule(j, plan, injected_bonus=nothing, withdrawn_bonus=nothing)
-            for j, plan in enumerate(self._plans(nothing, nothing))
-        ]
+        nothing = np.zeros((len(self._programs), self._window.n_hours))
+        return self._schedules(self._plans(nothing, nothing), nothing, nothing)
 
     def ask(self, weight: FloatArray) -> tuple[list[Schedule], float]:
         """Return each home's cheapest schedule at these weights, and the lower bound they give [EUR]."""
         window = self._window
-        injected_bonus = window.value_eur_kwh * weight
-        withdrawn_bonus = window.value_eur_kwh - injected_bonus
+        injected_bonus, withdrawn_bonus = bonuses_eur_kwh(window, weight)
         plans = self._plans(injected_bonus, withdrawn_bonus)
-        constant_eur = float(injected_bonus @ window.injected_kwh + withdrawn_bonus @ window.withdrawn_kwh)
+        constant_kwh = weight * window.injected_kwh + (1.0 - weight) * window.withdrawn_kwh
+        constant_eur = float((window.value_eur_kwh * constant_kwh).sum())
         bound_eur = sum(plan.cost_eur for plan in plans) - constant_eur
-        schedules = [
-            self._schedule(j, plan, injected_bonus=injected_bonus, withdrawn_bonus=withdrawn_bonus)
-            for j, plan in enumerate(plans)
-        ]
-        return schedules, bound_eur
+        return self._schedules(plans, injected_bonus, withdrawn_bonus), bound_eur
 
     def _plans(self, injected_bonus: FloatArray, withdrawn_bonus: FloatArray) -> list[HomePlan]:
         def part_of(homes: IntArray) -> list[HomePlan]:
@@ -172,57 +167,71 @@ class _Homes:
 
     def _plan(self, j: int, injected_bonus: FloatArray, withdrawn_bonus: FloatArray) -> HomePlan:
         home, hour = self._window.homes[j], self._window.hour
-        price_import = home.price_import_eur_kwh - withdrawn_bonus[hour]
-        price_export = home.price_export_eur_kwh + injected_bonus[hour]
+        price_import = home.price_import_eur_kwh - withdrawn_bonus[j, hour]
+        price_export = home.price_export_eur_kwh + injected_bonus[j, hour]
         if self._in_solver:
             return self._programs[j].reprice(price_import, price_export)
         return self._programs[j].solve(
             replace(home, price_import_eur_kwh=price_import, price_export_eur_kwh=price_export)
         )
 
-    def _schedule(
-        self, j: int, plan: HomePlan, *, injected_bonus: FloatArray, withdrawn_bonus: FloatArray
-    ) -> Schedule:
-        meter_kw = self._window.homes[j].net_kw + plan.battery_kw.sum(axis=1)
-        injected, withdrawn = hourly_kwh(meter_kw, self._window.hour, dt_h=self._dt_h)
-        return Schedule(
-            battery_kw=plan.battery_kw,
-            cost_eur=plan.cost_eur + float(injected_bonus @ injected + withdrawn_bonus @ withdrawn),
-            injected_kwh=injected,
-            withdrawn_kwh=withdrawn,
-        )
+    def _schedules(
+        self, plans: Sequence[HomePlan], injected_bonus: FloatArray, withdrawn_bonus: FloatArray
+    ) -> list[Schedule]:
+        """Return the plans with what they do to the shared energy, at the homes' own prices."""
+        schedules = []
+        for j, plan in enumerate(plans):
+            injected, withdrawn = self._window.meter_kwh(j, plan.battery_kw, dt_h=self._dt_h)
+            bonus_eur = float(injected_bonus[j] @ injected + withdrawn_bonus[j] @ withdrawn)
+            schedules.append(
+                Schedule(
+                    battery_kw=plan.battery_kw,
+                    cost_eur=plan.cost_eur + bonus_eur,
+                    injected_kwh=injected,
+                    withdrawn_kwh=withdrawn,
+                )
+            )
+        return schedules
 
 
 class _Master:
-    """Mixes schedules: columns are the shared energy of each hour, then one for each schedule."""
+    """Mixes schedules: columns are the shared energy of each term and hour, then one for each schedule.
+
+    Rows are what each term injects in each hour, what it withdraws, then the sum of the shares of each home.
+    """
 
     def __init__(self, window: PoolWindow, *, dt_s: int) -> None:
         self._window = window
         self._home, self._schedule = list[int](), list[Schedule]()
         self._dt_h = hours(dt_s)
-        n_hours, n_homes = window.n_hours, len(window.homes)
-        shared = np.vstack([np.eye(n_hours), np.eye(n_hours), np.zeros((n_homes, n_hours))])
+        n_shared, n_homes = window.value_eur_kwh.size, len(window.homes)
+        shared = np.vstack([np.eye(n_shared), np.eye(n_shared), np.zeros((n_homes, n_shared))])
         self._highs = highspy.Highs()
         self._highs.setOptionValue("output_flag", False)
         self._highs.setOptionValue("threads", 1)
         self._highs.setOptionValue("solver", "simplex")
         infinite = highspy.kHighsInf
-        energy = np.concatenate([window.injected_kwh, window.withdrawn_kwh])
-        lower = np.concatenate([np.full(2 * n_hours, -infinite), np.ones(n_homes)])
+        energy = np.concatenate([window.injected_kwh.ravel(), window.withdrawn_kwh.ravel()])
+        lower = np.concatenate([np.full(2 * n_shared, -infinite), np.ones(n_homes)])
         upper = np.concatenate([energy, np.ones(n_homes)])
         nothing = np.zeros(0, dtype=np.int32)
         self._highs.addRows(
             len(lower), lower, upper, 0, np.zeros(len(lower), dtype=np.int32), nothing, np.zeros(0)
         )
-        self._add_columns(shared, -window.value_eur_kwh, lower=-infinite)
+        self._add_columns(shared, -window.value_eur_kwh.ravel(), lower=-infinite)
 
     def add(self, homes: Sequence[int], schedules: Sequence[Schedule]) -> None:
         """Add a schedule of each of some homes."""
         self._home.extend(homes)
         self._schedule.extend(schedules)
-        energy = np.array([np.concatenate([-s.injected_kwh, -s.withdrawn_kwh]) for s in schedules])
+        counted = self._window.counted[:, np.array(homes)].T
+        sides = [
+            np.array([s.injected_kwh for s in schedules]),
+            np.array([s.withdrawn_kwh for s in schedules]),
+        ]
+        energy = [np.einsum("sg,sh->ghs", counted, -side).reshape(-1, len(homes)) for side in sides]
         whose = np.arange(len(self._window.homes))[:, None] == np.array(homes)
-        block = np.vstack([energy.T, whose])
+        block = np.vstack([*energy, whose])
         self._add_columns(block, np.array([s.cost_eur for s in schedules]), lower=0.0)
 
     def _add_columns(self, block: FloatArray, cost: FloatArray, *, lower: float) -> None:
@@ -240,7 +249,7 @@ class _Master:
         )
 
     def solve(self) -> tuple[float, FloatArray]:
-        """Return the objective of the best mix [EUR] and the weights its duals mean, shape (N,)."""
+        """Return the objective of the best mix [EUR] and the weights its duals mean, shape (G, N)."""
         self._highs.run()
         status = self._highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
@@ -249,7 +258,7 @@ class _Master:
                 f"{self._highs.modelStatusToString(status)!r} instead of an optimum; check the value of shared energy"
             )
         value = self._window.value_eur_kwh
-        dual = -np.asarray(self._highs.getSolution().row_dual)[: len(value)]
+        dual = -np.asarray(self._highs.getSolution().row_dual)[: value.size].reshape(value.shape)
         weight = np.divide(dual, value, out=np.zeros_like(value), where=value > 0.0)
         return float(self._highs.getInfo().objective_function_value), np.clip(weight, 0.0, 1.0)
 
@@ -259,7 +268,7 @@ class _Master:
         """Return the mix of the last solution."""
         window = self._window
         columns = np.asarray(self._highs.getSolution().col_value)
-        share = np.maximum(columns[window.n_hours :], 0.0)
+        share = np.maximum(columns[window.value_eur_kwh.size :], 0.0)
         home = np.array(self._home)
         share /= np.bincount(home, weights=share)[home]
         mixed = [np.zeros_like(self._schedule[j].battery_kw) for j in np.unique(home, return_index=True)[1]]

@@ -13,7 +13,7 @@ In this order:
    difference, so that the meter stays as planned.
 7. Without a proposed set-point: self-consumption.
 
-Prices and bonuses are for planners; this EMS follows set-points and bounds. H homes, B batteries.
+Bonuses are for homes that plan; this EMS follows set-points and bounds. H homes, B batteries.
 """
 
 import numpy as np
@@ -86,16 +86,28 @@ class Ems:
             seen: the home's own readings of this step.
             guidance: what each home has been handed and has not expired.
         """
-        home = self._site.battery_home
-        guided = (guidance.priority > Priority.NONE)[home]
-        net_kw = seen.load_kw + seen.pv_kw
-        own_kw = self_consumption_kw(self._site, net_kw, soc=seen.soc)
+        own_kw = self_consumption_kw(self._site, seen.load_kw + seen.pv_kw, soc=seen.soc)
+        return self._chosen_kw(seen, guidance, own_kw=own_kw, unasked_kw=own_kw)
+
+    def _chosen_kw(
+        self, seen: Observation, guidance: Guidance, *, own_kw: FloatArray, unasked_kw: FloatArray
+    ) -> FloatArray:
+        """Return the set-point of each battery, shape (B,).
+
+        Args:
+            seen: the home's own readings of this step.
+            guidance: what each home has been handed and has not expired.
+            own_kw: what self-consumption would do, shape (B,); the user's reserve is not used beyond it.
+            unasked_kw: what batteries without a proposed set-point do, shape (B,).
+        """
+        guided = (guidance.priority > Priority.NONE)[self._site.battery_home]
         if not guided.any():
-            return own_kw
+            return unasked_kw
+        net_kw = seen.load_kw + seen.pv_kw
         lowest_kw, highest_kw = self._range_kw(own_kw, seen.soc, guidance)
-        wished_kw = self._wished_kw(own_kw, net_kw, guidance, limits_kw=(lowest_kw, highest_kw))
+        wished_kw = self._wished_kw(unasked_kw, net_kw, guidance, limits_kw=(lowest_kw, highest_kw))
         inside_kw = self._inside_bounds_kw(wished_kw, net_kw, guidance, limits_kw=(lowest_kw, highest_kw))
-        chosen_kw: FloatArray = np.where(guided, inside_kw, own_kw)
+        chosen_kw: FloatArray = np.where(guided, inside_kw, unasked_kw)
         return chosen_kw
 
     def _range_kw(
@@ -112,16 +124,16 @@ class Ems:
 
     def _wished_kw(
         self,
-        own_kw: FloatArray,
+        unasked_kw: FloatArray,
         net_kw: FloatArray,
         guidance: Guidance,
         *,
         limits_kw: tuple[FloatArray, FloatArray],
     ) -> FloatArray:
-        """Return the proposed power, or the own rule's, moved so that the meter is as planned, shape (B,)."""
+        """Return the proposed power, or ``unasked_kw``, moved so that the meter is as planned, shape (B,)."""
         lowest_kw, highest_kw = limits_kw
         unasked = np.isnan(guidance.battery_kw)
-        asked_kw = np.where(unasked, own_kw, guidance.battery_kw)
+        asked_kw = np.where(unasked, unasked_kw, guidance.battery_kw)
         wished_kw = np.clip(asked_kw, lowest_kw, highest_kw)
         if guidance.planned_net_kw is None:
             return wished_kw

@@ -40,9 +40,13 @@ class Guidance:
     grid_max_kw: FloatArray
     """Highest power at the meter of each home, shape (H,); inf for none."""
     import_bonus_eur_kwh: FloatArray
-    """What a kWh drawn is worth to the community on top of the tariff, shape (H,); 0 for none."""
+    """What a kWh drawn is worth to the community on top of the tariff, shape (H,); 0 for none.
+
+    An EMS that plans (:class:`twin.control.community_mpc.PlanningEms`) takes it off its import price where no set-point
+    is proposed; one that follows a rule has no use for it.
+    """
     export_bonus_eur_kwh: FloatArray
-    """What a kWh fed in is worth to the community on top of the tariff, shape (H,); 0 for none."""
+    """What a kWh fed in is worth to the community on top of the tariff, shape (H,); 0 for none. As the import bonus."""
     priority: IntArray
     """:class:`Priority` by home, shape (H,)."""
     expires_step: IntArray

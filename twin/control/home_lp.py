@@ -52,7 +52,7 @@ class HomeWindow:
     stored_value_eur_kwh: FloatArray
     """Worth of the energy left in each battery at the end of the window, shape (K,)."""
     keep_soc: FloatArray | None = None
-    """State of charge that the plan does not go below, shape (K,), where above ``soc_min``; None for none."""
+    """State of charge below which a step does not end, shape (n, K), where above ``soc_min``; None for none."""
     grid_min_kw: FloatArray | None = None
     """Lowest power at the meter in each step, shape (n,); kept as far as resting batteries would; None for none."""
     grid_max_kw: FloatArray | None = None
@@ -235,7 +235,8 @@ class HomeLp:
         resting_kwh = (window.soc * fleet.capacity_kwh)[:, None] * self._kept[:, None] ** np.arange(1, n + 1)
         e_lower, e_upper = np.zeros((fleet.n, self._horizon)), np.full((fleet.n, self._horizon), np.inf)
         keep_soc = fleet.soc_min if window.keep_soc is None else np.maximum(fleet.soc_min, window.keep_soc)
-        e_lower[:, :n] = np.minimum((keep_soc * fleet.capacity_kwh)[:, None], resting_kwh)
+        keep_kwh = np.broadcast_to(keep_soc * fleet.capacity_kwh, (n, fleet.n))
+        e_lower[:, :n] = np.minimum(keep_kwh.T, resting_kwh)
         e_upper[:, :n] = np.maximum((fleet.soc_max * fleet.capacity_kwh)[:, None], resting_kwh)
         meter = np.zeros((2, self._horizon))
         meter[:, :n] = _meter_bounds_kw(window)

@@ -1,12 +1,14 @@
 """Plan a pool as one program: the witness of the decomposition, and the exact plan for small pools.
 
-Columns and rows of the homes (:mod:`twin.control.home_lp`) side by side, then for each hour the shared energy s with
+Columns and rows of the homes (:mod:`twin.control.home_lp`) side by side, then for each term and hour the shared energy s:
 
-    s_h <= constant injected_h + dt * sum of the homes' exports,   s_h <= constant withdrawn_h + dt * sum of their imports
+    s_gh <= constant injected_gh + dt * sum of the exports of its homes with a plant
+    s_gh <= constant withdrawn_gh + dt * sum of the imports of its homes
 
-``value`` minimises the homes' objectives less the value of s: a linear program. ``shared`` maximises the sum of s, then
-minimises the homes' objectives at that sum; as a home could otherwise gain by importing and exporting at the same time,
-a binary for each home and step lets its meter do one of the two, and the value of s does not matter.
+``value`` minimises the homes' objectives less the value of s: a linear program. ``shared`` maximises the sum of s of the
+first term, the pool as a whole, then minimises the homes' objectives at that sum; as a home could otherwise gain by
+importing and exporting at the same time, a binary for each home and step lets its meter do one of the two, and the value
+of s does not matter.
 
 For hundreds of homes planned again every hour use :mod:`twin.control.decomposition`.
 """
@@ -16,6 +18,7 @@ from typing import Any, Literal
 
 import highspy
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import block_diag, coo_array, csc_array, eye_array, vstack
 from scipy.sparse import hstack as join_columns
 
@@ -27,6 +30,7 @@ from twin.units import hours
 
 __all__ = ["Objective", "solve_jointly"]
 
+BoolArray = NDArray[np.bool_]
 Objective = Literal["value", "shared"]
 
 _SLACK = 1e-5
@@ -49,13 +53,14 @@ def solve_jointly(
     joint = _Joint(window, programs, dt_h=hours(dt_s))
     if objective == "value":
         joint.minimise(joint.cost - joint.shared(window.value_eur_kwh))
-        return joint.plan(-joint.row_dual()[: window.n_hours])
+        return joint.plan(-joint.row_dual()[: window.value_eur_kwh.size].reshape(window.value_eur_kwh.shape))
     joint.one_way_meters()
-    one = np.ones(window.n_hours)
+    one = np.zeros_like(window.value_eur_kwh)
+    one[0] = 1.0
     most_kwh = -joint.minimise(-joint.shared(one))
     joint.share_at_least(most_kwh - _SLACK * (1.0 + abs(most_kwh)))  # the solver keeps rows to a tolerance
     joint.minimise(joint.cost)
-    return joint.plan(np.zeros(window.n_hours))
+    return joint.plan(np.zeros_like(window.value_eur_kwh))
 
 
 class _Joint:
@@ -66,13 +71,14 @@ class _Joint:
         terms = [program.terms(home) for program, home in zip(programs, window.homes, strict=True)]
         sizes = [program.matrix.shape[1] for program in programs]
         self._first = np.concatenate([[0], np.cumsum(sizes)])
-        n_columns, n_hours = int(self._first[-1]), window.n_hours
-        self.cost = np.concatenate([*(term.cost for term in terms), np.zeros(n_hours)])
-        infinite = np.full(n_hours, highspy.kHighsInf)
+        n_columns, n_shared = int(self._first[-1]), window.value_eur_kwh.size
+        self.cost = np.concatenate([*(term.cost for term in terms), np.zeros(n_shared)])
+        infinite = np.full(n_shared, highspy.kHighsInf)
         self._column_lower = np.concatenate([*(term.column_lower for term in terms), -infinite])
         self._column_upper = np.concatenate([*(term.column_upper for term in terms), infinite])
-        shared = eye_array(n_hours)
-        withdrawn, injected = (self._hourly(side, n_columns) for side in (0, 1))
+        shared = eye_array(n_shared)
+        withdrawn = self._hourly(0, window.counted, n_columns=n_columns)
+        injected = self._hourly(1, window.counted & window.has_plant, n_columns=n_columns)
         matrix = vstack(
             [
                 join_columns([-injected, shared]),
@@ -80,14 +86,18 @@ class _Joint:
                 join_columns(
                     [
                         block_diag([program.matrix for program in programs]),
-                        csc_array((sum(program.matrix.shape[0] for program in programs), n_hours)),
+                        csc_array((sum(program.matrix.shape[0] for program in programs), n_shared)),
                     ]
                 ),
             ]
         )
         row_lower = np.concatenate([-infinite, -infinite, *(term.row_lower for term in terms)])
         row_upper = np.concatenate(
-            [window.injected_kwh, window.withdrawn_kwh, *(term.row_upper for term in terms)]
+            [
+                window.injected_kwh.ravel(),
+                window.withdrawn_kwh.ravel(),
+                *(term.row_upper for term in terms),
+            ]
         )
         self._highs = self._solver(csc_array(matrix), row_lower, row_upper)
 
@@ -97,12 +107,14 @@ class _Joint:
         first = int(self._first[j]) + program.first_meter_column + side * program.horizon
         return np.arange(first, first + n)
 
-    def _hourly(self, side: int, n_columns: int) -> Any:
-        """Return the coefficients that sum up the homes' meters by hour, shape (N, columns)."""
-        columns = np.concatenate([self._meter_columns(j, side) for j in range(len(self._programs))])
-        rows = np.tile(self._window.hour, len(self._programs))
-        values = np.full(len(rows), self._dt_h)
-        return coo_array((values, (rows, columns)), shape=(self._window.n_hours, n_columns))
+    def _hourly(self, side: int, counted: BoolArray, *, n_columns: int) -> Any:
+        """Return the coefficients that sum up the meters of counted homes by term and hour, shape (G * N, columns)."""
+        term, home = np.nonzero(counted)
+        meters = np.array([self._meter_columns(j, side) for j in range(len(self._programs))])
+        rows = term[:, None] * self._window.n_hours + self._window.hour
+        values = np.full(rows.size, self._dt_h)
+        shape = (self._window.value_eur_kwh.size, n_columns)
+        return coo_array((values, (rows.ravel(), meters[home].ravel())), shape=shape)
 
     def _solver(self, matrix: csc_array, row_lower: FloatArray, row_upper: FloatArray) -> Any:
         lp = highspy.HighsLp()
@@ -120,8 +132,8 @@ class _Joint:
         return highs
 
     def shared(self, weight: FloatArray) -> FloatArray:
-        """Return costs that weigh the shared energy of each hour, in the order of the columns."""
-        return np.concatenate([np.zeros(len(self.cost) - len(weight)), weight])
+        """Return costs that weigh the shared energy, ``weight`` of shape (G, N), in the order of the columns."""
+        return np.concatenate([np.zeros(len(self.cost) - weight.size), weight.ravel()])
 
     def minimise(self, cost: FloatArray) -> float:
         """Solve with other costs and return the objective."""
@@ -156,9 +168,9 @@ class _Joint:
             self._highs.addRow(-infinite, upper_kw, 2, index, np.array([1.0, slope_kw]))
 
     def share_at_least(self, least_kwh: float) -> None:
-        """Keep the sum of the shared energy."""
-        n_hours, n_columns = self._window.n_hours, len(self.cost)
-        columns = np.arange(n_columns - n_hours, n_columns, dtype=np.int32)
+        """Keep the sum of the energy that the first term shares."""
+        n_hours, first = self._window.n_hours, len(self.cost) - self._window.value_eur_kwh.size
+        columns = np.arange(first, first + n_hours, dtype=np.int32)
         self._highs.addRow(least_kwh, highspy.kHighsInf, n_hours, columns, np.ones(n_hours))
 
     def row_dual(self) -> FloatArray:

@@ -14,15 +14,21 @@ Of several cheapest plans the solver returns any; with a standing loss, the one 
 makes it prefer the plan with the lower peak. Charging late is a poor choice where the forecast may be wrong, so the
 plan can be given a caution: buying counts dearer and selling cheaper by it in the present step, fading to nothing
 at the end of the window. Surplus is then stored while it is there, and stored energy used while there is need.
+
+A level above may hand down prices (:class:`twin.control.guidance.Guidance`): what a kWh drawn or fed in is worth to the
+community. Until they expire a home buys cheaper and sells dearer by them; after that, its own prices count. A home whose
+bonuses change plans again at once, the others when it is time.
 """
 
 from typing import ClassVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.battery import clip_power_kw, power_limits_kw
 from twin.control.base import FloatArray, IntArray, Observation, Proposal, Site
 from twin.control.forecast import ForecastKind
+from twin.control.guidance import Guidance, no_guidance
 from twin.control.home_lp import HomeLp, HomeWindow, battery_subset
 from twin.control.levels import Settles
 from twin.control.sharing import share_out_kw
@@ -31,6 +37,8 @@ from twin.plant import total_by
 from twin.units import hours
 
 __all__ = ["Mpc", "checked_caution"]
+
+BoolArray = NDArray[np.bool_]
 
 _CAUTION_EUR_KWH = 0.02
 
@@ -101,6 +109,8 @@ class Mpc:
         self._plan_step = 0
         self._plan_kw = np.zeros((0, site.battery.n))
         self._plan_net_kw = np.zeros((0, site.n_homes))
+        self._unguided = no_guidance(site)
+        self._bonus = np.zeros((2, site.n_homes))
 
     @property
     def stored_value_eur_kwh(self) -> FloatArray:
@@ -113,11 +123,27 @@ class Mpc:
         Raises:
             ControllerError: a forecast holds values that are not numbers, or the solver found no optimum.
         """
+        return Proposal(battery_kw=self.guided_kw(seen, self._unguided))
+
+    def guided_kw(self, seen: Observation, guidance: Guidance) -> FloatArray:
+        """Return the planned power of each battery in the present step, shape (B,), with bonuses added to the prices.
+
+        Only the bonuses of ``guidance`` count, each until its home's ``expires_step``.
+
+        Raises:
+            ControllerError: as :meth:`decide`.
+        """
+        bonus = np.array([guidance.import_bonus_eur_kwh, guidance.export_bonus_eur_kwh])
+        bonus = np.where(seen.step < guidance.expires_step, bonus, 0.0)
+        changed = (bonus != self._bonus).any(axis=0)
+        self._bonus = bonus
         age = seen.step - self._plan_step
         if not 0 <= age < min(self._replan_steps, len(self._plan_kw)):
-            self._plan(seen)
+            self._plan(seen, guidance.expires_step)
             age = 0
-        return Proposal(battery_kw=self._follow_kw(seen, age))
+        elif changed.any():
+            self._revise(seen, guidance.expires_step, changed=changed)
+        return self._follow_kw(seen, age)
 
     def _follow_kw(self, seen: Observation, age: int) -> FloatArray:
         """Return the power, shape (B,), that keeps each home's meter on the plan made ``age`` steps ago."""
@@ -131,25 +157,44 @@ class Mpc:
         followed_kw: FloatArray = np.clip(planned_kw - less_kw + more_kw, lowest_kw, highest_kw)
         return followed_kw
 
-    def _plan(self, seen: Observation) -> None:
+    def _plan(self, seen: Observation, expires_step: IntArray) -> None:
+        """Plan all homes anew."""
         load_kw, pv_kw = seen.forecast.window(seen.step, self._horizon)
+        self._worth.see(*seen.forecast.prices(seen.step, self._horizon))
+        self._plan_step, self._plan_net_kw = seen.step, load_kw + pv_kw
+        self._plan_kw = np.zeros((len(load_kw), self._site.battery.n))
+        everybody = np.ones(self._site.n_homes, dtype=np.bool_)
+        self._solve(seen, expires_step, homes=everybody, net_kw=self._plan_net_kw)
+
+    def _revise(self, seen: Observation, expires_step: IntArray, *, changed: BoolArray) -> None:
+        """Plan the rest of the standing plan anew for the homes whose bonuses have changed, shape (H,)."""
+        load_kw, pv_kw = seen.forecast.window(seen.step, self._horizon)
+        net_kw, age = load_kw + pv_kw, seen.step - self._plan_step
+        self._plan_net_kw[age:, changed] = net_kw[: len(self._plan_net_kw) - age, changed]
+        self._solve(seen, expires_step, homes=changed, net_kw=net_kw)
+
+    def _solve(
+        self, seen: Observation, expires_step: IntArray, *, homes: BoolArray, net_kw: FloatArray
+    ) -> None:
+        """Put the cheapest plans of ``homes``, shape (H,), into the standing plan, from the present step on."""
         price_import, price_export = seen.forecast.prices(seen.step, self._horizon)
-        stored_value_eur_kwh = self._worth.see(price_import, price_export)
-        self._plan_net_kw = load_kw + pv_kw
-        net_kw = np.ascontiguousarray(self._plan_net_kw.T)
-        caution_eur_kwh = self._caution_eur_kwh * (1.0 - np.arange(len(price_import)) / len(price_import))
-        plan_kw = np.zeros((net_kw.shape[1], self._site.battery.n))
+        n, age = len(price_import), seen.step - self._plan_step
+        caution_eur_kwh = self._caution_eur_kwh * (1.0 - np.arange(n) / n)
         for (home, batteries), program in zip(self._homes, self._programs, strict=True):
+            if not homes[home]:
+                continue
+            holds = np.arange(seen.step, seen.step + n) < expires_step[home]
+            import_bonus, export_bonus = np.where(holds, self._bonus[:, home, None], 0.0)
             window = HomeWindow(
                 step=seen.step,
-                net_kw=net_kw[home],
-                price_import_eur_kwh=price_import + caution_eur_kwh,
-                price_export_eur_kwh=price_export - caution_eur_kwh,
+                net_kw=np.ascontiguousarray(net_kw[:, home]),
+                price_import_eur_kwh=price_import + caution_eur_kwh - import_bonus,
+                price_export_eur_kwh=price_export - caution_eur_kwh + export_bonus,
                 soc=seen.soc[batteries],
-                stored_value_eur_kwh=stored_value_eur_kwh[batteries],
+                stored_value_eur_kwh=self._worth.eur_kwh[batteries],
             )
-            plan_kw[:, batteries] = program.solve(window).battery_kw
-        self._plan_step, self._plan_kw = seen.step, plan_kw
+            battery_kw = program.solve(window).battery_kw
+            self._plan_kw[age:, batteries] = battery_kw[: len(self._plan_kw) - age]
 
 
 def checked_caution(caution_eur_kwh: float | None, forecast: ForecastKind) -> float:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from twin.control.base import FloatArray, IntArray, Site
 from twin.control.home_lp import HomeWindow
-from twin.control.pooling import PoolWindow, capped_value_eur_kwh, hourly_kwh
+from twin.control.pooling import PoolWindow, hourly_kwh, term_values_eur_kwh
+from twin.control.pools import Pool
 from twin.units import hours
 
 __all__ = ["Outlook"]
@@ -35,7 +36,7 @@ class Outlook:
     soc: FloatArray
     """Present state of charge, shape (B,)."""
     keep_soc: FloatArray
-    """State of charge that plans do not go below, shape (B,)."""
+    """State of charge that plans do not go below in each step, shape (n, B)."""
     stored_value_eur_kwh: FloatArray
     """Shape (B,)."""
     planned: BoolArray
@@ -47,30 +48,32 @@ class Outlook:
     grid_max_kw: FloatArray
 
     def pool_window(
-        self, homes: IntArray, others: BoolArray, *, value_eur_kwh: float, balance_kwh: float
+        self, pool: Pool, homes: IntArray, *, community: IntArray, balance_kwh: FloatArray
     ) -> PoolWindow:
         """Return the problem of one pool.
 
         Args:
-            homes: homes whose batteries are planned, shape (J,).
-            others: its other homes, shape (H,).
-            value_eur_kwh: what a shared kWh earns.
-            balance_kwh: injected less withdrawn energy of the present hour before this step. What both sides have in
-                common is shared whatever is planned, so it is left out.
+            pool: the configurations and what they share.
+            homes: homes of the pool whose batteries are planned, shape (J,).
+            community: configuration of each home, shape (H,), -1 for none.
+            balance_kwh: injected less withdrawn energy of each configuration in the present hour before this step, shape
+                (C,). What both sides have in common is shared whatever is planned, so it is left out.
         """
-        dt_h = hours(self.site.dt_s)
-        injected, withdrawn = hourly_kwh(self.left_kw[:, others].T, self.hour, dt_h=dt_h)
-        so_far = np.zeros(self.hour[-1] + 1)
-        so_far[0] = balance_kwh
-        value = capped_value_eur_kwh(
-            value_eur_kwh, self.hour, self.price_import_eur_kwh, self.price_export_eur_kwh
-        )
+        site, counted = self.site, pool.counted(community)
+        has_plant = site.communities.home_has_plant(site.n_homes)
+        injected, withdrawn = hourly_kwh(self.left_kw.T, self.hour, dt_h=hours(site.dt_s))
+        so_far_kwh = np.zeros((len(counted), self.hour[-1] + 1))
+        so_far_kwh[:, 0] = [balance_kwh[members].sum() for members in pool.members]
         return PoolWindow(
             step=self.step,
             hour=self.hour,
-            value_eur_kwh=value,
-            injected_kwh=injected.sum(axis=0) + np.maximum(so_far, 0.0),
-            withdrawn_kwh=withdrawn.sum(axis=0) + np.maximum(-so_far, 0.0),
+            value_eur_kwh=term_values_eur_kwh(
+                pool.value_eur_kwh, self.hour, self.price_import_eur_kwh, self.price_export_eur_kwh
+            ),
+            injected_kwh=_sums(injected, counted & has_plant) + np.maximum(so_far_kwh, 0.0),
+            withdrawn_kwh=_sums(withdrawn, counted) + np.maximum(-so_far_kwh, 0.0),
+            counted=counted[:, homes],
+            has_plant=has_plant[homes],
             homes=tuple(self._home_window(int(home)) for home in homes),
         )
 
@@ -84,7 +87,12 @@ class Outlook:
             price_export_eur_kwh=self.price_export_eur_kwh - self.caution_eur_kwh,
             soc=self.soc[batteries],
             stored_value_eur_kwh=self.stored_value_eur_kwh[batteries],
-            keep_soc=self.keep_soc[batteries],
+            keep_soc=self.keep_soc[:, batteries],
             grid_min_kw=None if np.isneginf(grid_min_kw).all() else grid_min_kw,
             grid_max_kw=None if np.isposinf(grid_max_kw).all() else grid_max_kw,
         )
+
+
+def _sums(energy_kwh: FloatArray, counted: BoolArray) -> FloatArray:
+    """Return the energy of the homes that each term counts, shape (G, N), from that of each home, shape (H, N)."""
+    return np.array([energy_kwh[homes].sum(axis=0) for homes in counted])

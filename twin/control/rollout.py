@@ -21,14 +21,14 @@ def rolled_out(
         site: the plant.
         soc: state of charge at the start, shape (B,).
         wished_kw: power asked of each battery, shape (n, B).
-        keep_soc: state of charge below which a battery is not discharged, shape (B,).
+        keep_soc: state of charge below which a battery is not discharged in each step, shape (n, B).
     """
     reached_kw = np.empty_like(wished_kw)
     course = np.empty((len(wished_kw) + 1, site.battery.n))
     course[0] = soc
     for t, wish_kw in enumerate(wished_kw):
         lowest_kw, highest_kw = power_limits_kw(site.battery, course[t], site.dt_s)
-        lowest_kw = np.maximum(lowest_kw, np.minimum(keeping_kw(site, course[t], keep_soc=keep_soc), 0.0))
+        lowest_kw = np.maximum(lowest_kw, np.minimum(keeping_kw(site, course[t], keep_soc=keep_soc[t]), 0.0))
         reached_kw[t] = np.clip(wish_kw, lowest_kw, highest_kw)
         course[t + 1], _ = advance(site.battery, course[t], reached_kw[t], site.dt_s)
     return reached_kw, course
