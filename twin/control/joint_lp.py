@@ -36,6 +36,10 @@ Objective = Literal["value", "shared"]
 _SLACK = 1e-5
 
 
+_MOST_NODES = 5000
+"""Nodes of the search with integers: a bound that is the same on every machine, where a time limit is not."""
+
+
 def solve_jointly(
     window: PoolWindow, programs: Sequence[HomeLp], *, dt_s: int, objective: Objective = "value"
 ) -> PoolPlan:
@@ -126,7 +130,12 @@ class _Joint:
         lp.a_matrix_.index_ = matrix.indices.astype(np.int32)
         lp.a_matrix_.value_ = matrix.data
         highs = highspy.Highs()
-        for option, setting in (("output_flag", False), ("threads", 1), ("mip_rel_gap", 0.0)):
+        for option, setting in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("mip_rel_gap", 0.0),
+            ("mip_max_nodes", _MOST_NODES),
+        ):
             highs.setOptionValue(option, setting)
         highs.passModel(lp)
         return highs
@@ -141,6 +150,11 @@ class _Joint:
         highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
         highs.run()
         status = highs.getModelStatus()
+        if status == highspy.HighsModelStatus.kSolutionLimit:
+            raise ControllerError(
+                f"step {self._window.step}: most shared energy for {len(self._programs)} homes is not found within "
+                f"{_MOST_NODES} nodes of the search; shorten horizon_h, or use objective: value"
+            )
         if status != highspy.HighsModelStatus.kOptimal:
             raise ControllerError(
                 f"step {self._window.step}: the joint program of {len(self._programs)} homes ended with status "
