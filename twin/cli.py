@@ -159,7 +159,7 @@ def check_controller_command(
         from twin.console_conformance import conformance_table
         from twin.control.registry import resolve
 
-        params = read_params(() if param is None else param)
+        params, limits = read_params(() if param is None else param), Limits(decide_ms=limit_ms)
         # what is printed while a class is loaded must not mix with the result
         with contextlib.redirect_stdout(sys.stderr):
             subject = Subject(name=controller, factory=resolve(controller, Path.cwd()), params=params)
@@ -168,7 +168,7 @@ def check_controller_command(
                 from twin.conformance.from_scenario import case_of_file
 
                 case = case_of_file(scenario)
-        report = check_controller(subject, case=case, limits=Limits(decide_ms=limit_ms))
+        report = check_controller(subject, case=case, limits=limits)
         if json_out:
             console.json_line(report.to_dict())
         else:

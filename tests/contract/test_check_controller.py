@@ -16,6 +16,8 @@ print("loading my library", file=sys.stdout)
 class Sound:
     def __init__(self, site: Site, share: float = 0.5) -> None:
         self.site, self.share = site, share
+        if share > 1:
+            raise ValueError("share must be at most 1")
 
     def decide(self, seen: Observation) -> Proposal:
         return Proposal(battery_kw=0.0 * self.share * self.site.battery.charge_kw)
@@ -83,7 +85,7 @@ def test_the_plant_of_a_scenario_takes_the_place_of_the_made_up_one(small_scenar
 
 
 def test_a_limit_that_no_class_keeps_is_a_finding(twin):
-    done = twin("check-controller", "twin.control.rules:SelfConsumption", "--limit-ms", "0", "--json")
+    done = twin("check-controller", "twin.control.rules:SelfConsumption", "--limit-ms", "1e-6", "--json")
     assert done.returncode == 1
     failed = [check["id"] for check in json.loads(done.stdout)["checks"] if check["outcome"] == "fail"]
     assert failed == ["speed"]
@@ -99,7 +101,11 @@ def test_a_limit_that_no_class_keeps_is_a_finding(twin):
         (["mine.py:Sound", "--param", "share"], "--param share: must be KEY=VALUE"),
         (["mine.py:Sound", "--param", "share=[1"], "the value cannot be read"),
         (["mine.py:Sound", "--param", "shar=1"], "did you mean 'share'"),
+        (["mine.py:Sound", "--param", "share=2"], "Sound(share=2): share must be at most 1"),
         (["mine.py:Sound", "--scenario", "none.yaml"], "none.yaml"),
+        (["mine.py:Sound", "--limit-ms", "0"], "--limit-ms"),
+        (["mine.py:Sound", "--limit-ms", "-3"], "--limit-ms"),
+        (["mine.py:Sound", "--limit-ms", "nan"], "--limit-ms"),
     ],
 )
 def test_what_cannot_be_checked_leaves_with_2_and_one_line(arguments, words, mine, twin):

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from models.battery import advance
 from models.errors import PowerFlowError
 from twin.clock import utc_s
+from twin.community.meters import NEEDED, MeterAccumulator
+from twin.community.sharing import community_hours
 from twin.control import Proposal
 from twin.control.mpc import Mpc
 from twin.control.rules import NoControl, PeakShaving, SelfConsumption
@@ -21,13 +24,13 @@ from twin.environment import ActionLayout, CostAndVoltage, PolicyController, Twi
 from twin.environment.env import ENV_ID, ControllerPolicy
 from twin.environment.window import day_starts
 from twin.errors import ControllerError, InputError, RunError
-from twin.kpis import KpiAccumulator
+from twin.kpis import KPIS, KpiAccumulator
 from twin.members import Communities
 from twin.prepare import prepare, signal_names
 from twin.results import Detail, RunReader, StrategyWriter
 from twin.runner import RunOptions, run
 from twin.scenario import load_scenario
-from twin.signals import Axis
+from twin.signals import Axis, Chunk
 from twin.world import ExternalSource, StrategyRun, run_world
 
 
@@ -155,6 +158,9 @@ def test_an_episode_stores_the_same_files_and_kpis_as_the_command(load_small, tm
     assert kpis == {name: rows[name] for name in kpis}
     assert {"vm_min_pu", "peak_import_kw", "cost_total_eur"} <= kpis.keys()
     assert all("kpi" not in info for info in infos[:-1])
+    # what the guide says is not among them
+    left_out = re.compile(r"shared_|members_|incentive_|valorisation_|social_kept_|co2_|market_value_")
+    assert kpis.keys() == {entry.name for entry in KPIS if not left_out.match(entry.name)}
 
 
 @pytest.mark.parametrize("actions", ["battery", "battery_and_pv"])
@@ -293,29 +299,129 @@ def community_of(plant):
         member_community=np.zeros(n, dtype=np.int64),
         member_first_step=np.zeros(n, dtype=np.int64),
         member_end_step=np.full(n, plant.n_steps),
+        member_contract_kw=np.full(n, 6.0),
         member_opted_out=np.zeros(n, dtype=np.bool_),
+        plant_pv=np.zeros(1, dtype=np.int64),
+        plant_member=np.zeros(1, dtype=np.int64),
+        plant_kw=plant.pv_inverter.p_rated_kw[:1],
     )
 
 
-def test_shared_energy_is_counted_at_the_end_of_each_hour(load_small):
-    # hardly any load and large roofs, so that members share
-    prepared = prepare(load_small(("p_peak_kw: 8,", "p_peak_kw: 60,")))
-    members = community_of(prepared.plant)
-    prepared = replace(
+def battery_behind_a_member_without_a_plant(prepared):
+    """Move one battery to the last member of a community, which has no PV and hardly any load."""
+    plant, members = prepared.plant, community_of(prepared.plant)
+    assert not members.member_has_plant[-1]
+    battery_home = plant.battery_home.copy()
+    battery_home[0] = members.member_home[-1]
+    load_p_kw = np.where(plant.load_home == members.member_home[-1], 0.01, 1.0) * plant.load_p_kw
+    return replace(
         prepared,
-        plant=replace(prepared.plant, communities=members),
-        site=replace(prepared.site, shared_value_eur_kwh=np.array([0.11])),
+        plant=replace(plant, communities=members, battery_home=battery_home, load_p_kw=load_p_kw),
+        site=replace(
+            prepared.site,
+            communities=members,
+            battery_home=battery_home,
+            shared_value_eur_kwh=np.array([0.11]),
+        ),
     )
+
+
+class DischargesAtNoon(NoControl):
+    """Gives while members lack energy and the sun shines, from every battery."""
+
+    def decide(self, seen):
+        noon = 32 <= seen.step < 64
+        return Proposal(battery_kw=np.full(len(seen.soc), -0.4 if noon else 0.0))
+
+
+@pytest.mark.parametrize("make", [NoControl, DischargesAtNoon])
+def test_shared_energy_is_that_of_the_settlement_hour_by_hour(make, load_small):
+    # the members lack more than the roof gives, so what a battery alone injects would count if it could
+    prepared = battery_behind_a_member_without_a_plant(
+        prepare(load_small(("p_peak_kw: 8,", "p_peak_kw: 20,")))
+    )
+    plant = prepared.plant
     sink = Memory()
-    infos = played(TwinEnv(prepared, sink=sink), NoControl)
-    e_kwh = 0.25 * np.array([step["home.p_kw"][members.member_home] for step in sink.steps])
-    hourly = e_kwh.reshape(24, 4, -1)
-    expected = np.minimum(np.maximum(-hourly, 0.0).sum(axis=(1, 2)), np.maximum(hourly, 0.0).sum(axis=(1, 2)))
+    infos = played(TwinEnv(prepared, sink=sink), make)
+    meters = MeterAccumulator(
+        plant.communities,
+        dt_s=plant.dt_s,
+        start_utc_s=plant.start_utc_s,
+        n_steps=plant.n_steps,
+        pv_home=plant.pv_home,
+    )
+    arrays = {key: np.array([step[key] for step in sink.steps]) for key in NEEDED}
+    meters.add(Chunk(first_step=0, arrays=arrays))
+    hours = community_hours(plant.communities, meters.hourly())
     shared_kwh = np.array([info["shared_kwh"] for info in infos]).reshape(24, 4)
     assert np.all(shared_kwh[:, :3] == 0.0)
-    assert shared_kwh[:, 3] == pytest.approx(expected)
+    assert shared_kwh[:, 3] == pytest.approx(hours.shared_kwh[:, 0])
     assert shared_kwh.sum() > 1.0
     assert [info["shared_value_eur"] for info in infos] == pytest.approx(0.11 * shared_kwh.ravel())
+    alone_kwh = meters.hourly().injected_kwh[:, ~plant.communities.member_has_plant].sum()
+    assert (alone_kwh > 0.5) == (make is DischargesAtNoon)
+
+
+class Empties(NoControl):
+    """Gives all there is, at once."""
+
+    def decide(self, seen):
+        return Proposal(battery_kw=np.full(len(seen.soc), -1e3))
+
+
+@pytest.mark.parametrize("make", [NoControl, SelfConsumption, Empties])
+def test_the_last_step_of_an_episode_values_what_is_stored_as_the_accounts_of_a_run_do(make, prepared):
+    sink, rewards = Memory(), []
+    env = TwinEnv(
+        prepared, sink=sink, reward=lambda outcome: rewards.append(CostAndVoltage()(outcome)) or 0.0
+    )
+    infos = played(env, make)
+    battery, tariff = prepared.plant.battery, prepared.plant.tariff
+    last = sink.steps[-1]
+    end, _ = advance(battery, last["battery.soc"], last["battery.p_kw"], 900)
+    change_kwh = (end - sink.steps[0]["battery.soc"]) * battery.capacity_kwh
+    middle = (tariff.price_import_eur_kwh.mean() + tariff.price_export_eur_kwh.mean()) / 2
+    value_eur = float((battery.eta_discharge * change_kwh).sum() * middle)
+    # the accounts of a run take the last step without its losses
+    assert infos[-1]["stored_value_eur"] == pytest.approx(value_eur, abs=0.01)
+    assert [info["stored_value_eur"] for info in infos[:-1]] == [0.0] * 95
+    rest = infos[-1]["shared_value_eur"] - infos[-1]["cost_eur"] - 100.0 * infos[-1]["voltage_excess_pu_h"]
+    assert rewards[-1] == pytest.approx(rest + infos[-1]["stored_value_eur"])
+    if make is Empties:
+        assert infos[-1]["stored_value_eur"] < -0.5
+
+
+def test_what_is_stored_is_worth_the_same_whichever_day_is_drawn(three_days):
+    prepared = prepare(load_scenario(three_days))
+    tariff = prepared.plant.tariff
+    dearer = replace(tariff, price_import_eur_kwh=np.repeat([0.1, 0.3, 0.5], 96))
+    env = TwinEnv(replace(prepared, plant=replace(prepared.plant, tariff=dearer)), episode_days=1)
+    worth_eur_kwh = []
+    for day in range(3):
+        env.reset(options={"first_day": day})
+        ended, info = False, {}
+        while not ended:
+            *_, ended, info = env.propose(Proposal(battery_kw=np.zeros(env.action_space.shape)))
+        worth_eur_kwh.append(info["stored_value_eur"] / info["kpi"]["stored_change_kwh"])
+    middle = (0.3 + tariff.price_export_eur_kwh.mean()) / 2
+    assert worth_eur_kwh == pytest.approx([prepared.plant.battery.eta_discharge[0] * middle] * 3)
+
+
+def test_an_agent_is_not_paid_for_selling_what_is_stored_when_it_starts(prepared):
+    # no load to serve and no sun: all that is discharged is sold at 0.08 EUR/kWh, half of what it is worth later
+    plant = prepared.plant
+    dark = replace(plant, load_p_kw=0.0 * plant.load_p_kw, pv_available_kw=0.0 * plant.pv_available_kw)
+    env = TwinEnv(
+        replace(prepared, plant=dark), reward=lambda outcome: rewards.append(CostAndVoltage()(outcome)) or 0.0
+    )
+    total_eur = {}
+    for make in (NoControl, Empties):
+        rewards = []
+        infos = played(env, make)
+        cost_eur = sum(info["cost_eur"] for info in infos)
+        total_eur[make] = sum(rewards)
+        assert (cost_eur < -0.5) == (make is Empties), "selling earns something"
+    assert total_eur[Empties] < total_eur[NoControl] - 0.5
 
 
 def test_the_shared_value_is_part_of_the_reward(env):
@@ -338,8 +444,18 @@ def test_days_are_drawn_by_the_seed_and_are_those_of_the_run(three_days):
     assert set(days) == {0.0, 1.0, 2.0}
     _, info = env.reset(options={"first_day": 2})
     assert info["start_utc_s"] - prepared.plant.start_utc_s == 2 * 86400
-    assert env.prepared.plant.n_steps == 96
-    assert np.array_equal(env.prepared.plant.pv_available_kw, prepared.plant.pv_available_kw[192:])
+    assert env.episode_prepared.plant.n_steps == 96
+    assert np.array_equal(env.episode_prepared.plant.pv_available_kw, prepared.plant.pv_available_kw[192:])
+
+
+def test_a_second_environment_over_the_same_scenario_draws_from_all_of_its_days(three_days):
+    first = TwinEnv(three_days, episode_days=1)
+    first.reset(seed=0)
+    assert first.scenario_prepared.plant.n_steps == 288
+    second = TwinEnv(first.scenario_prepared, episode_days=1)
+    starts = {second.reset(seed=seed)[1]["start_utc_s"] for seed in range(12)}
+    assert len(starts) == 3
+    assert not hasattr(first, "prepared"), "which of the two it were would be a guess"
 
 
 @pytest.mark.parametrize(

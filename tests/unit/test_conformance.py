@@ -6,6 +6,7 @@ import os
 import random
 import re
 import time
+from dataclasses import replace
 from datetime import datetime as moment
 from pathlib import Path
 from time import perf_counter
@@ -16,14 +17,14 @@ from rich.console import Console
 
 from models.battery import clip_power_kw
 from twin.conformance import Limits, Outcome, Subject, check_controller, read_params, synthetic_case
+from twin.conformance.plants import without_members
 from twin.conformance.probes import captured_stdout, seeded, shifted_clock
 from twin.console_conformance import conformance_table
 from twin.control import Proposal
-from twin.control.registry import BUILTIN, resolve
+from twin.control.registry import resolve
 from twin.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-PARAMS = {"peak_shaving": {"limit_kw": 2.0}}
 
 
 class Ticking:
@@ -97,6 +98,11 @@ class Raises(Idle):
         return self.rest(1.0 / (3 - seen.step))
 
 
+class RaisesOnTheFirstAfternoon(Idle):
+    def decide(self, seen):
+        return self.rest(1.0 / (50 - seen.step))
+
+
 class Quits(Idle):
     def decide(self, seen):
         raise SystemExit(0)
@@ -112,16 +118,101 @@ class FollowsVoltageFromTheSecondStep(FollowsVoltage):
         return self.rest() if seen.step == 0 else super().decide(seen)
 
 
+class WantsToSeeWhatItDid(Idle):
+    """Charges a little and counts on finding more in the battery in the next step, whatever the age says."""
+
+    soc = None
+
+    def decide(self, seen):
+        assert self.soc is None or np.all(seen.soc > self.soc)
+        self.soc = seen.soc.copy()
+        return self.rest(0.02)
+
+
 class WantsFreshReadings(Idle):
     def decide(self, seen):
         assert seen.age_steps is None
         return self.rest()
 
 
+class InWatts(Idle):
+    def decide(self, seen):
+        surplus_kw = np.maximum(-seen.load_kw - seen.pv_kw, 0.0)[self.site.battery_home]
+        return self.rest(1000.0 * surplus_kw)
+
+
 class Clairvoyant(Idle):
     def decide(self, seen):
         load_kw, _ = seen.forecast.window(seen.step + 1, 4)
         return self.rest(0.1 * float(load_kw.sum() > 3.0))
+
+
+def arrays_in(holder, seen_ids=()):
+    """Return every array that can be reached from an object by attributes."""
+    if isinstance(holder, np.ndarray):
+        return [holder]
+    if id(holder) in seen_ids or not hasattr(holder, "__dict__"):
+        return []
+    return [a for value in vars(holder).values() for a in arrays_in(value, (*seen_ids, id(holder)))]
+
+
+class ReadsTheArraysOfTheForecast(Idle):
+    def decide(self, seen):
+        load_kw = seen.forecast._load_kw[seen.step + 1 : seen.step + 2]
+        return self.rest(0.01 * float(load_kw.sum()))
+
+
+class WalksToTheSunOfTheNextHour(Idle):
+    """Looks for an array of steps and homes that is never positive, wherever it is."""
+
+    def decide(self, seen):
+        shape = (self.site.n_steps, self.site.n_homes)
+        (pv_kw, *_) = (a for a in arrays_in(seen.forecast) if a.shape == shape and a.max() <= 0.0)
+        return self.rest(0.2 * float(pv_kw[seen.step : seen.step + 4].min() < -1.0))
+
+
+class KeepsTheWholeFuture(Idle):
+    """Copies all that is there in the first step and looks up each step when it comes."""
+
+    load_kw = None
+
+    def decide(self, seen):
+        if self.load_kw is None:
+            self.load_kw = seen.forecast._load_kw.copy()
+        return self.rest(0.01 * float(self.load_kw[seen.step].sum()))
+
+
+class KnowsThePricesOfTheDayAfter(Idle):
+    def decide(self, seen):
+        later = seen.step + self.site.steps_per_day + 1
+        return self.rest(0.1 * float(seen.forecast._price_import[later : later + 1].sum() > 0.3))
+
+
+class AsksForPricesOfTheDayAfter(Idle):
+    def decide(self, seen):
+        prices, _ = seen.forecast.prices(seen.step + 40, self.site.steps_per_day)
+        return self.rest(1e-3 * float(prices.sum()))
+
+
+class PlansByThePricesOfTheComingDay(Idle):
+    """Sound: prices are published a day ahead."""
+
+    def decide(self, seen):
+        prices, _ = seen.forecast.prices(seen.step + 1, self.site.steps_per_day)
+        return self.rest(0.02 * float(prices.sum() > 0.25 * len(prices)))
+
+
+class PlansByTheForecastOfTheFirstStep(Idle):
+    """Sound: the forecast is the same object in every step."""
+
+    forecast_kept = None
+
+    def decide(self, seen):
+        if self.forecast_kept is None:
+            self.forecast_kept = seen.forecast
+        load_kw, _ = self.forecast_kept.window(seen.step, self.site.steps_per_day)
+        prices, _ = self.forecast_kept.prices(seen.step, self.site.steps_per_day)
+        return self.rest(0.01 * float(load_kw.mean() + prices.max()))
 
 
 class WritesIntoWhatItSees(Idle):
@@ -168,6 +259,11 @@ class GlobalRandom(Idle):
         return self.rest(np.random.random())  # noqa: NPY002 - the fault
 
 
+class GlobalRandomFromTheFirstAfternoon(Idle):
+    def decide(self, seen):
+        return self.rest(np.random.random() if seen.step > 60 else 0.0)  # noqa: NPY002 - the fault
+
+
 class PythonRandom(Idle):
     def decide(self, seen):
         return self.rest(random.random())  # noqa: S311 - the fault
@@ -175,7 +271,7 @@ class PythonRandom(Idle):
 
 class ReadsTheDate(Idle):
     def decide(self, seen):
-        return self.rest(0.01 * dt.date.today().timetuple().tm_yday)  # noqa: DTZ011 - the fault
+        return self.rest(0.001 * dt.date.today().timetuple().tm_yday)  # noqa: DTZ011 - the fault
 
 
 class ReadsTheMonthByAnotherName(Idle):
@@ -214,6 +310,39 @@ class IgnoresWhoOptedOut(Idle):
 
     def decide(self, seen):
         return self.rest(0.01 * seen.load_kw.mean())
+
+
+class CommandsEveryMember(Idle):
+    """Discharges every member at 3 kW, who has opted out as well; other homes rest."""
+
+    level = 2
+
+    def decide(self, seen):
+        member = np.isin(self.site.battery_home, self.site.communities.member_home)
+        return self.rest(np.where(member, -np.minimum(3.0, self.site.battery.discharge_kw), 0.0))
+
+
+class CommandsEverybody(Idle):
+    """Discharges every battery at 3 kW while it can, members or not."""
+
+    level = 2
+
+    def decide(self, seen):
+        battery = self.site.battery
+        return self.rest(clip_power_kw(battery, seen.soc, np.full(battery.n, -3.0), self.site.dt_s))
+
+
+class NightTariff(Idle):
+    """Sound: charges everybody by the clock and discharges members by what the others consume, but not who left."""
+
+    level = 2
+
+    def decide(self, seen):
+        communities = self.site.communities
+        heard = np.isin(self.site.battery_home, communities.member_home[~communities.member_opted_out])
+        night = seen.step % self.site.steps_per_day < self.site.steps_per_day // 4
+        wished_kw = (1.0 if night else 0.0) - 0.1 * heard * seen.load_kw.mean()
+        return self.rest(clip_power_kw(self.site.battery, seen.soc, wished_kw, self.site.dt_s))
 
 
 class NeedsABattery(Idle):
@@ -314,15 +443,24 @@ class TalksLikeASolver(Idle):
         (WrongShape, {"proposal"}, r"shape \(10,\), expected \(6,\)"),
         (NotANumber, {"proposal"}, r"step 7: .*battery_kw\[0\] = nan"),
         (Raises, {"proposal"}, r"step 3: ZeroDivisionError: .*test_conformance.py:\d+"),
+        (RaisesOnTheFirstAfternoon, {"proposal"}, "step 50: ZeroDivisionError"),
         (Quits, {"proposal"}, "step 0: SystemExit"),
         (FollowsVoltage, {"missing_first", "missing_later"}, "step 0: .*= nan"),
-        (FollowsVoltageFromTheSecondStep, {"missing_later"}, "step 5: .*= nan"),
+        (FollowsVoltageFromTheSecondStep, {"missing_later"}, "step 20: .*= nan"),
         (WantsFreshReadings, {"late_readings"}, "AssertionError"),
-        (Clairvoyant, {"forecast"}, "48 windows start after the present step"),
+        (WantsToSeeWhatItDid, {"late_readings"}, "step 1: AssertionError"),
+        (InWatts, {"device_limits"}, r"beyond the rating alone, limit 5 %"),
+        (Clairvoyant, {"forecast"}, "192 windows start after the present step"),
+        (ReadsTheArraysOfTheForecast, {"future"}, "proposal of step 0 changes with .* that come later"),
+        (WalksToTheSunOfTheNextHour, {"future"}, r"proposal of step \d+ changes"),
+        (KeepsTheWholeFuture, {"future"}, "proposal of step 1 changes"),
+        (KnowsThePricesOfTheDayAfter, {"future"}, "proposal of step 0 changes"),
+        (AsksForPricesOfTheDayAfter, {"future"}, "proposal of step 0 changes"),
         (WritesIntoWhatItSees, {"surroundings"}, "what it sees .*read-only.*test_conformance.py"),
         (UnlocksWhatItSees, {"surroundings"}, "it wrote into load_kw"),
         (WritesIntoTheSite, {"surroundings"}, "it wrote into site.battery.soc_min"),
         (GlobalRandom, {"random_state"}, "differs from step 0 on"),
+        (GlobalRandomFromTheFirstAfternoon, {"random_state"}, "differs from step 61 on"),
         (PythonRandom, {"random_state"}, "differs from step 0 on"),
         (ReadsTheDate, {"wall_clock"}, "differs from step 0 on"),
         (ReadsTheMonthByAnotherName, {"wall_clock"}, "differs from step 0 on"),
@@ -332,8 +470,10 @@ class TalksLikeASolver(Idle):
         (
             IgnoresWhoOptedOut,
             {"opted_out"},
-            r"set-points change with the load of other homes \(1 batteries\)",
+            r"set-points change with load and PV of other homes \(1 batteries\)",
         ),
+        (CommandsEveryMember, {"opted_out"}, "not those of the same homes outside any community"),
+        (CommandsEverybody, {"opted_out"}, "neither load and PV of the home nor whether it has opted out"),
         (NeedsABattery, {"no_batteries"}, "ValueError: zero-size array"),
         (NeedsTwoHomes, {"one_home"}, "IndexError"),
         (ForAFewHomes, {"many_homes"}, "step 0: IndexError"),
@@ -358,27 +498,114 @@ def test_a_fault_is_found_by_its_check_and_by_no_other(broken, ids, words):
 
 
 @pytest.mark.parametrize("broken", [UnseededRandom, CountsInTheClass])
-def test_what_never_repeats_is_found_by_the_first_of_the_comparisons(broken):
-    found = findings(report_on(broken))
-    assert "repeatable" in found
+def test_what_never_repeats_is_found_once_and_no_other_comparison_is_made(broken):
+    report = report_on(broken)
+    found = findings(report)
+    assert found.keys() == {"repeatable"}
     assert "seed" in found["repeatable"].remedy
+    skips = {check.id: check.evidence for check in report.of(Outcome.SKIPPED)}
+    assert {name for name, why in skips.items() if why == "not repeatable"} == {
+        "random_state",
+        "wall_clock",
+        "no_shared_state",
+        "future",
+    }
 
 
-@pytest.mark.parametrize("sound", [Idle, KeepsADay, RefusesWithoutCommunity])
+def test_the_batteries_of_those_who_opted_out_are_not_compared_where_nothing_repeats():
+    class Undecided(UnseededRandom):
+        level = 2
+
+    report = report_on(Undecided)
+    assert findings(report).keys() == {"repeatable"}
+    assert findings(report, Outcome.SKIPPED)["opted_out"].evidence == "not repeatable"
+
+
+def test_what_is_asked_ahead_is_found_once():
+    skips = findings(report_on(Clairvoyant), Outcome.SKIPPED)
+    assert skips["future"].evidence == "see forecast"
+
+
+@pytest.mark.parametrize("kind", ["perfect", "noisy"])
+def test_the_future_matters_to_those_who_say_that_they_know_it(kind):
+    class Declared(ReadsTheArraysOfTheForecast):
+        forecast = kind
+
+    report = report_on(Declared)
+    assert report.passed, findings(report)
+    assert findings(report, Outcome.SKIPPED)["future"].evidence == f"declares a {kind} forecast"
+
+
+def test_what_fails_with_another_future_has_read_it():
+    class LooksForAnEvenEvening(Idle):
+        def decide(self, seen):
+            assert seen.forecast._load_kw[-1].max() < 2.0
+            return self.rest()
+
+    case = synthetic_case("ten homes")
+    assert case.load_kw[-1].max() < 1.0
+    dearer = replace(case, load_kw=case.load_kw + 1.0)
+    found = findings(report_on(LooksForAnEvenEvening, case=dearer))
+    assert found.keys() == {"future"}
+    assert "with another future it fails: step 0: AssertionError" in found["future"].evidence
+
+
+def test_a_construction_that_fails_is_named_once():
+    (check,) = report_on(FailsToBeMade).of(Outcome.FAILED)
+    assert check.id == "construction"
+    assert check.evidence.startswith("KeyError: 'tariff.csv' (test_conformance.py:")
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        Idle,
+        KeepsADay,
+        RefusesWithoutCommunity,
+        NightTariff,
+        PlansByThePricesOfTheComingDay,
+        PlansByTheForecastOfTheFirstStep,
+    ],
+)
 def test_a_sound_strategy_passes_every_check(sound):
     report = report_on(sound)
     assert report.passed, findings(report)
     assert not report.of(Outcome.ADVICE)
 
 
-@pytest.mark.parametrize("name", sorted(BUILTIN))
-def test_every_built_in_strategy_conforms(name):
-    subject = Subject(name=name, factory=resolve(name, ROOT), params=PARAMS.get(name, {}))
-    # a day is enough for planners, which take their time
-    case = synthetic_case("one day", n_steps=24) if "mpc" in name else None
-    report = check_controller(subject, case=case, clock=Ticking())
-    assert report.passed, findings(report)
-    assert "device_limits" not in findings(report, Outcome.ADVICE)
+def test_late_readings_are_those_of_the_step_that_their_age_says():
+    late = []
+
+    class Keeps(Idle):
+        def decide(self, seen):
+            if seen.age_steps is not None:
+                late.append((seen.step, seen.age_steps.copy(), seen.load_kw.copy(), seen.soc.copy()))
+            return self.rest()
+
+    case = synthetic_case("ten homes")
+    assert report_on(Keeps, case=case).passed
+    homes = np.arange(10)
+    assert [step for step, *_ in late] == list(range(192))
+    for step, age_steps, load_kw, soc in late:
+        assert age_steps.tolist() == np.minimum(homes % 8, step).tolist()
+        assert load_kw.tolist() == case.load_kw[step - age_steps, homes].tolist()
+        # batteries at rest lose a little in every step
+        kept = (1 - case.site.battery.loss_per_day) ** ((step - age_steps[case.site.battery_home]) / 96)
+        assert soc == pytest.approx(case.soc_start * kept, rel=1e-9)
+
+
+def test_homes_taken_out_of_their_communities_leave_the_others_as_they_are():
+    case = synthetic_case("ten homes")
+    before, after = case.site.communities, without_members(case, np.array([2, 5])).site.communities
+    assert after.member_home.tolist() == [0, 1, 3, 6, 7, 8]
+    assert not after.member_opted_out.any()
+    assert after.member_role == ("prosumer", "consumer", "prosumer", "consumer", "prosumer", "prosumer")
+    assert after.member_home[after.silent[:, 0]].tolist() == [8]
+    assert after.silent[:, 1:].tolist() == before.silent[:, 1:].tolist()
+    home_of_plant = before.member_home[before.plant_member]
+    stays = ~np.isin(home_of_plant, [2, 5])
+    assert after.member_home[after.plant_member].tolist() == home_of_plant[stays].tolist()
+    assert after.plant_pv.tolist() == before.plant_pv[stays].tolist()
 
 
 def test_the_strategy_that_fails_is_not_checked_further():
@@ -386,16 +613,18 @@ def test_the_strategy_that_fails_is_not_checked_further():
     assert [check.id for check in report.checks] == ["construction", "proposal", "other", "output"]
 
 
-def test_set_points_beyond_the_limits_are_advice_and_counted():
+def test_set_points_beyond_the_state_of_charge_are_advice_and_counted():
     class Greedy(Idle):
         def decide(self, seen):
-            return self.rest(100.0)
+            return self.rest(self.site.battery.charge_kw)
 
     report = report_on(Greedy)
     assert report.passed
     (advice,) = report.of(Outcome.ADVICE)
     assert advice.id == "device_limits"
-    assert advice.evidence.startswith("100.0 % of 288 set-points")
+    assert re.match(r"9\d\.\d % of 1152 set-points", advice.evidence), (
+        "all batteries are full after a few hours"
+    )
 
     class Careful(Idle):
         def decide(self, seen):
@@ -403,6 +632,18 @@ def test_set_points_beyond_the_limits_are_advice_and_counted():
             return Proposal(battery_kw=clip_power_kw(self.site.battery, seen.soc, power_kw, self.site.dt_s))
 
     assert not report_on(Careful).of(Outcome.ADVICE)
+
+
+@pytest.mark.parametrize(("every", "outcome"), [(24, Outcome.ADVICE), (16, Outcome.FAILED)])
+def test_a_few_set_points_beyond_the_rating_are_advice_and_more_than_one_in_twenty_a_fault(every, outcome):
+    class Overloads(Idle):
+        def decide(self, seen):
+            battery = self.site.battery
+            return self.rest(1.01 * battery.charge_kw if seen.step % every == 0 else 0.0)
+
+    found = findings(report_on(Overloads), outcome)
+    assert found.keys() == {"device_limits"}
+    assert f"{100 / every:.1f} % of 1152 set-points" in found["device_limits"].evidence
 
 
 @pytest.mark.parametrize(
@@ -437,6 +678,39 @@ def test_a_perfect_forecast_is_advice_for_real_time():
     report = report_on(Seer)
     assert report.passed, "what is declared is allowed"
     assert findings(report, Outcome.ADVICE).keys() == {"real_time"}
+
+
+@pytest.mark.parametrize("decide_ms", [0.0, -1.0, float("nan")])
+def test_a_limit_of_no_time_is_refused(decide_ms):
+    with pytest.raises(InputError, match=r"--limit-ms.*above 0"):
+        Limits(decide_ms=decide_ms)
+
+
+def test_values_that_the_class_refuses_are_bad_input_and_no_finding():
+    class Careful(Idle):
+        def __init__(self, site, *, share=0.5):
+            super().__init__(site)
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"share must be from 0 to 1 (got {share:g})")
+            if share == 1.0:
+                raise KeyError("share")
+
+    assert report_on(Careful, params={"share": 0.2}).passed
+    with pytest.raises(InputError, match=r"Careful\(share=7\): share must be .*; it accepts share=0.5"):
+        report_on(Careful, params={"share": 7})
+    with pytest.raises(InputError, match="not supported between instances"):
+        report_on(Careful, params={"share": "half"})
+    assert findings(report_on(Careful, params={"share": 1.0})).keys() == {"construction"}
+
+
+def test_a_value_error_without_parameters_is_a_finding():
+    class Refuses(Idle):
+        def __init__(self, site):
+            raise ValueError("no tariff")
+
+    found = findings(report_on(Refuses))
+    assert found.keys() == {"construction"}
+    assert found["construction"].evidence.startswith("InputError: Refuses(): no tariff")
 
 
 def test_parameters_reach_the_class_and_unknown_ones_are_refused():

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +13,18 @@ from twin.clock import utc_s
 from twin.control import Controller, Forecast, Site, total_by
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
 from twin.members import NOBODY, Communities
-from twin.units import SECONDS_PER_DAY
+from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
-__all__ = ["Case", "synthetic_case", "without_batteries", "without_communities"]
+__all__ = [
+    "Case",
+    "Series",
+    "opted_in",
+    "synthetic_case",
+    "with_other_data",
+    "without_batteries",
+    "without_communities",
+    "without_members",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -22,6 +33,12 @@ SUMMER_UTC_S = utc_s(date(2026, 6, 15))
 _SEED = 20260615
 _DEAR_FROM_H, _DEAR_UNTIL_H = 7.0, 20.0
 """Energy costs more between these hours of a day."""
+_JOINS_H = 12
+"""Hour of the run in which one member joins."""
+_SILENT_FROM_H, _SILENT_UNTIL_H = 10, 20
+"""Hours of the run in which one member is not heard."""
+_OTHER_LOAD, _OTHER_PV = 1.7, 0.6
+"""Factors on what other data are made from."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,17 +55,43 @@ class Case:
     price_export_eur_kwh: FloatArray
     soc_start: FloatArray
 
-    def forecast(self, controller: Controller) -> Forecast:
-        """Return a forecast of the kind that a controller asks for, over arrays of its own."""
+    def series(self) -> "Series":
+        """Return what a forecast is made from, in arrays of its own."""
         site = self.site
-        pv_kw = np.stack([total_by(site.pv_home, row, site.n_homes) for row in self.pv_available_kw])
-        return make_forecast(
-            forecast_kind(controller),
+        return Series(
             load_kw=self.load_kw.copy(),
-            pv_kw=pv_kw,
+            pv_kw=np.stack([total_by(site.pv_home, row, site.n_homes) for row in self.pv_available_kw]),
             price_import_eur_kwh=self.price_import_eur_kwh.copy(),
             price_export_eur_kwh=self.price_export_eur_kwh.copy(),
             steps_per_day=site.steps_per_day,
+        )
+
+    def forecast(self, controller: Controller) -> Forecast:
+        """Return a forecast of the kind that a controller asks for, over arrays of its own."""
+        return self.series().forecast(controller)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """What a forecast is made from."""
+
+    load_kw: FloatArray
+    """Shape (T, H)."""
+    pv_kw: FloatArray
+    """PV of each home, shape (T, H), at most 0."""
+    price_import_eur_kwh: FloatArray
+    price_export_eur_kwh: FloatArray
+    steps_per_day: int
+
+    def forecast(self, controller: Controller) -> Forecast:
+        """Return a forecast of the kind that a controller asks for; it reads these arrays and not copies of them."""
+        return make_forecast(
+            forecast_kind(controller),
+            load_kw=self.load_kw,
+            pv_kw=self.pv_kw,
+            price_import_eur_kwh=self.price_import_eur_kwh,
+            price_export_eur_kwh=self.price_export_eur_kwh,
+            steps_per_day=self.steps_per_day,
             noise=forecast_noise(controller),
         )
 
@@ -57,11 +100,13 @@ def synthetic_case(
     name: str,
     *,
     n_homes: int = 10,
-    n_steps: int = 48,
-    dt_s: int = 3600,
+    n_steps: int = 192,
+    dt_s: int = 900,
     start_utc_s: int = SUMMER_UTC_S,
 ) -> Case:
-    """Return a made-up plant: of five homes one has PV and a battery, one PV, one two of each, and two only a load.
+    """Return a made-up plant, two days in steps of 15 min unless told otherwise.
+
+    Of five homes one has PV and a battery, one PV, one two of each, and two only a load.
 
     Homes are members of two communities under one primary substation; every fifth home is in none. There are late and
     silent members, one joins in the course of the run, and one has opted out.
@@ -74,7 +119,7 @@ def synthetic_case(
     daily = 0.3 + 0.9 * np.exp(-((hour - 20.0) ** 2) / 6.0) + 0.4 * np.exp(-((hour - 8.0) ** 2) / 3.0)
     sun = np.maximum(np.sin((hour - 5.5) / 15.0 * np.pi), 0.0)
     pv_rated_kw = (3.0 + np.arange(len(pv_home)) % 3).astype(np.float64)
-    communities = _two_communities(pv_home, pv_rated_kw, n_homes=n_homes, n_steps=n_steps)
+    communities = _two_communities(pv_home, pv_rated_kw, n_homes=n_homes, n_steps=n_steps, dt_s=dt_s)
     site = Site(
         dt_s=dt_s,
         n_steps=n_steps,
@@ -112,6 +157,46 @@ def without_communities(case: Case) -> Case:
     return replace(case, site=replace(case.site, communities=NOBODY, shared_value_eur_kwh=np.zeros(0)))
 
 
+def without_members(case: Case, homes: IntArray) -> Case:
+    """Return the same plant where these homes, shape (N,), are in no community."""
+    communities = case.site.communities
+    stays = ~np.isin(communities.member_home, homes)
+    position = np.cumsum(stays) - 1
+    silent = communities.silent[stays[communities.silent[:, 0]]]
+    keeps_plant = stays[communities.plant_member]
+    changed: dict[str, Any] = {"silent": np.column_stack((position[silent[:, 0]], silent[:, 1:]))}
+    for entry in fields(communities):
+        values = getattr(communities, entry.name)
+        if entry.name.startswith("member_"):
+            changed[entry.name] = (
+                values[stays] if isinstance(values, np.ndarray) else tuple(compress(values, stays))
+            )
+        elif entry.name.startswith("plant_"):
+            changed[entry.name] = values[keeps_plant]
+    changed["plant_member"] = position[changed["plant_member"]]
+    return replace(case, site=replace(case.site, communities=replace(communities, **changed)))
+
+
+def opted_in(case: Case, homes: IntArray) -> Case:
+    """Return the same plant where these homes, shape (N,), have not opted out."""
+    communities = case.site.communities
+    opted_out = communities.member_opted_out & ~np.isin(communities.member_home, homes)
+    return replace(
+        case, site=replace(case.site, communities=replace(communities, member_opted_out=opted_out))
+    )
+
+
+def with_other_data(case: Case, homes: IntArray) -> Case:
+    """Return the same plant where these homes, shape (N,), consume more and have less sun."""
+    site = case.site
+    at_home, at_pv = np.isin(np.arange(site.n_homes), homes), np.isin(site.pv_home, homes)
+    return replace(
+        case,
+        load_kw=case.load_kw * np.where(at_home, _OTHER_LOAD, 1.0),
+        pv_available_kw=case.pv_available_kw * np.where(at_pv, _OTHER_PV, 1.0),
+    )
+
+
 def _fleet(n: int) -> BatteryFleet:
     size = (1.0 + np.arange(n) % 3).astype(np.float64)
     return BatteryFleet(
@@ -127,13 +212,16 @@ def _fleet(n: int) -> BatteryFleet:
 
 
 def _two_communities(
-    pv_home: IntArray, pv_rated_kw: FloatArray, *, n_homes: int, n_steps: int
+    pv_home: IntArray, pv_rated_kw: FloatArray, *, n_homes: int, n_steps: int, dt_s: int
 ) -> Communities:
     home = np.array([i for i in range(n_homes) if i % 5 != 4], dtype=np.int64)  # noqa: PLR2004 - every fifth
     n = len(home)
     member_of = {int(h): m for m, h in enumerate(home)}
     owned = np.array([h in member_of for h in pv_home.tolist()], dtype=np.bool_)
     has_pv = np.isin(home, pv_home)
+    joins, silent_from, silent_until = (
+        h * SECONDS_PER_HOUR // dt_s for h in (_JOINS_H, _SILENT_FROM_H, _SILENT_UNTIL_H)
+    )
     return Communities(
         name=("north", "south"),
         kind=("CER", "CER"),
@@ -148,14 +236,14 @@ def _two_communities(
         member_role=tuple("prosumer" if pv else "consumer" for pv in has_pv),
         member_contract_kw=np.full(n, 6.0),
         member_invest_eur=np.full(n, 500.0),
-        member_first_step=np.where(home % 10 == 7, min(12, n_steps - 1), 0),  # noqa: PLR2004 - joins at noon
+        member_first_step=np.where(home % 10 == 7, min(joins, n_steps - 1), 0),  # noqa: PLR2004 - one home in ten
         member_end_step=np.full(n, n_steps, dtype=np.int64),
         member_opted_out=home % 10 == 5,  # noqa: PLR2004 - one home in ten
         member_reserve_share=np.where(home % 10 == 0, 0.2, 0.0),
         member_delay_steps=np.where(home % 10 == 3, 2, 0),  # noqa: PLR2004 - one home in ten
-        silent=np.array([[member_of[h], 10, 20] for h in (8,) if h in member_of], dtype=np.int64).reshape(
-            -1, 3
-        ),
+        silent=np.array(
+            [[member_of[h], silent_from, silent_until] for h in (8,) if h in member_of], dtype=np.int64
+        ).reshape(-1, 3),
         plant_pv=np.flatnonzero(owned),
         plant_member=np.array([member_of[int(h)] for h in pv_home[owned]], dtype=np.int64),
         plant_kw=pv_rated_kw[owned],

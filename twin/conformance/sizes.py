@@ -11,7 +11,7 @@ from twin.conformance.watch import Watch
 
 __all__ = ["SIZES", "Size", "no_communities", "on_size"]
 
-_QUARTER_HOUR_S = 900
+_HOUR_S, _QUARTER_HOUR_S = 3600, 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,13 @@ SIZES: tuple[Size, ...] = (
     Size(
         id="no_batteries",
         title="a plant without batteries",
-        case=without_batteries(synthetic_case("plant without batteries", n_steps=24)),
+        case=without_batteries(synthetic_case("plant without batteries", n_steps=24, dt_s=_HOUR_S)),
         remedy="return an array of shape (0,): start from np.zeros(site.battery.n); empty arrays have no max() or mean()",
     ),
     Size(
         id="one_home",
         title="one home",
-        case=synthetic_case("one home", n_homes=1, n_steps=24),
+        case=synthetic_case("one home", n_homes=1, n_steps=24, dt_s=_HOUR_S),
         remedy="do not take for granted that there are other homes, or communities with more than one member",
     ),
     Size(
@@ -48,19 +48,21 @@ SIZES: tuple[Size, ...] = (
     Size(
         id="short_run",
         title="a run of three steps: windows end with it",
-        case=synthetic_case("three steps", n_steps=3),
+        case=synthetic_case("three steps", n_steps=3, dt_s=_HOUR_S),
         remedy="windows of the forecast get shorter towards the end of the run: use len(load_kw), not the horizon",
     ),
     Size(
         id="day_of_23_h",
         title="a day of 23 hours",
-        case=synthetic_case("29 March 2026", n_steps=23, start_utc_s=utc_s(date(2026, 3, 29))),
+        case=synthetic_case("29 March 2026", n_steps=23, dt_s=_HOUR_S, start_utc_s=utc_s(date(2026, 3, 29))),
         remedy="do not index by hour of day over 24; clocks change, and steps per day with them",
     ),
     Size(
         id="day_of_25_h",
         title="a day of 25 hours",
-        case=synthetic_case("25 October 2026", n_steps=25, start_utc_s=utc_s(date(2026, 10, 25))),
+        case=synthetic_case(
+            "25 October 2026", n_steps=25, dt_s=_HOUR_S, start_utc_s=utc_s(date(2026, 10, 25))
+        ),
         remedy="do not index by hour of day over 24; clocks change, and steps per day with them",
     ),
 )
@@ -77,7 +79,7 @@ def on_size(bench: Bench, size: Size) -> CheckResult:
 def no_communities(bench: Bench) -> CheckResult:
     """It answers without communities; a strategy of level 2 or more may refuse at the start."""
     name, title = "no_communities", "a scenario without communities"
-    played = bench.play(without_communities(synthetic_case("no communities", n_steps=24)))
+    played = bench.play(without_communities(synthetic_case("no communities", n_steps=24, dt_s=_HOUR_S)))
     if played.failure is None:
         return passed(name, title, f"{played.n_steps} steps with valid proposals")
     if played.failure.refused and (bench.level or 0) >= LEVEL_CEMS:

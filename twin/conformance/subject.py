@@ -8,6 +8,8 @@ from typing import Any
 
 from yaml import YAMLError, safe_load
 
+from twin.conformance.probes import seeded
+from twin.conformance.watch import copy_of
 from twin.control import Controller, ControllerFactory, Site
 from twin.control.levels import level_of, settles_of
 from twin.control.registry import make_controller
@@ -37,17 +39,33 @@ class Subject:
         return controller
 
     def refuse_unfit_params(self, site: Site) -> None:
-        """Refuse parameters that the class does not take, or lacks.
+        """Refuse parameters that the class does not take or lacks, and values given that it refuses itself.
 
         Raises:
             InputError: naming the parameters that are accepted.
         """
         try:
             inspect.signature(self.factory).bind(site, **self.params)
-        except ValueError:  # callables written in C may have no signature
-            return
         except TypeError:
-            make_controller(self.factory, site, dict(self.params))
+            self._make(site)
+        except ValueError:  # callables written in C may have no signature
+            pass
+        if self.params and self._refuses(site):
+            self._make(site)
+
+    def _make(self, site: Site) -> Controller:
+        return make_controller(self.factory, copy_of(site), deepcopy(dict(self.params)))
+
+    def _refuses(self, site: Site) -> bool:
+        """Return whether the class raises what stands for parameters that make no sense."""
+        try:
+            with seeded(0):
+                self.factory(copy_of(site), **deepcopy(dict(self.params)))
+        except (TypeError, ValueError):
+            return True
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever else it raises is a finding
+            return False
+        return False
 
 
 def read_params(given: Iterable[str]) -> dict[str, Any]:

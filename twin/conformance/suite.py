@@ -24,12 +24,13 @@ _ON_ANSWERS: tuple[Check, ...] = (
     answers.missing_first,
     answers.missing_later,
     answers.late_readings,
-    answers.forecast,
     repeats.surroundings,
+    answers.forecast,
     repeats.repeatable,
     repeats.random_state,
     repeats.wall_clock,
     repeats.no_shared_state,
+    answers.future,
     repeats.opted_out,
 )
 
@@ -54,7 +55,8 @@ def check_controller(
         on_check: called with each result as it comes.
 
     Raises:
-        InputError: the class does not take the parameters, or lacks one.
+        InputError: the class does not take the parameters, lacks one, or refuses their values with ``ValueError`` or
+            ``TypeError``.
     """
     small = synthetic_case("10 homes") if case is None else case
     crowd = (
@@ -62,9 +64,9 @@ def check_controller(
         if case is None
         else case
     )
-    subject.refuse_unfit_params(small.site)
     results: list[CheckResult] = []
     with captured_stdout() as printed:
+        subject.refuse_unfit_params(small.site)
         bench = Bench(
             subject=subject,
             case=small,
@@ -111,7 +113,7 @@ def _construction(bench: Bench) -> CheckResult:
         return failed(
             name,
             title,
-            played.failure.text,
+            played.failure.what,
             "the class is called as C(site, **params) before the first step and needs decide(seen)",
         )
     bench.level = level_of(bench.subject.make(copy_of(bench.case.site)))

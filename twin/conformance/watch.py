@@ -55,6 +55,10 @@ class Watch:
     """Changes what the strategy sees."""
     before: Callable[[Observation], None] = _nothing
     """Called before each question."""
+    after: Callable[[Observation], None] = _nothing
+    """Called after each answer."""
+    forecast: Callable[[Controller], Forecast] | None = None
+    """Makes the forecast; that of the case unless given."""
     clock: Callable[[], float] = _no_clock
     """Seconds, to measure ``decide``."""
     stop_after: int | None = None
@@ -68,11 +72,19 @@ class Watch:
 class Failure:
     """Why a strategy could not be played to the end."""
 
-    text: str
+    where: str
+    """In the construction, or in which step."""
+    what: str
+    """The exception, with file and line."""
     refused: bool
     """It refused the plant at its construction."""
     wrote: bool
     """It tried to write into an array that it was shown."""
+
+    @property
+    def text(self) -> str:
+        """Where it failed and why."""
+        return f"{self.where}: {self.what}"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -87,6 +99,8 @@ class Played:
     battery_kw: list[FloatArray] = field(default_factory=list)
     beyond_limits: int = 0
     """Set-points that the battery cannot follow for the step."""
+    beyond_rating: int = 0
+    """Those among them that no state of charge allows."""
     asked: int = 0
     """Set-points in all."""
     worst_beyond_kw: float = 0.0
@@ -95,14 +109,10 @@ class Played:
     ahead_steps: int = 0
     """Longest window that it asked for, counted from the present step."""
     peeks: int = 0
-    """Windows that start after the present step."""
+    """Windows of load and PV that start after the present step."""
     kind: str = ""
     """Kind of its forecast."""
     decide_s: list[float] = field(default_factory=list)
-
-    def bits(self) -> bytes:
-        """Return all proposals as bytes."""
-        return b"".join(self.proposals)
 
 
 class _Enough(Exception):  # noqa: N818 - ends a play, it is no error
@@ -127,14 +137,14 @@ def play(make: Callable[[Site], Controller], case: Case, watch: Watch | None = N
             site,
             pv_available_kw=case.pv_available_kw,
             soc_start=case.soc_start,
-            forecast=case.forecast(controller),
+            forecast=case.forecast(controller) if watch.forecast is None else watch.forecast(controller),
         )
     except _Enough:
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a strategy raises is a finding
-        where = "construction" if watched is None else f"step {played.n_steps}"
         played.failure = Failure(
-            text=f"{where}: {type(error).__name__}: {error}{_place(error)}",
+            where="construction" if watched is None else f"step {played.n_steps}",
+            what=f"{type(error).__name__}: {error}{_place(error)}",
             refused=watched is None and isinstance(error, InputError),
             wrote=isinstance(error, ValueError) and "read-only" in str(error),
         )
@@ -152,7 +162,7 @@ class _Watched:
         watch, played = self._watch, self._played
         if watch.stop_after is not None and played.n_steps >= watch.stop_after:
             raise _Enough
-        forecast = _WatchedForecast(seen.forecast, seen.step, played)
+        forecast = _WatchedForecast(seen.forecast, played)
         shown = _sealed(replace(watch.alter(_with_voltage(seen)), forecast=forecast), writable=watch.writable)
         unchanged = {name: _bytes(getattr(shown, name)) for name in _SEEN_ARRAYS}
         watch.before(shown)
@@ -166,13 +176,16 @@ class _Watched:
             }
         valid = checked(proposal, self._site)
         self._write_down(valid, seen)
+        watch.after(shown)
         return valid
 
     def _write_down(self, proposal: Proposal, seen: Observation) -> None:
-        played, battery_kw = self._played, proposal.battery_kw
-        lowest_kw, highest_kw = power_limits_kw(self._site.battery, seen.soc, self._site.dt_s)
+        played, fleet, battery_kw = self._played, self._site.battery, proposal.battery_kw
+        lowest_kw, highest_kw = power_limits_kw(fleet, seen.soc, self._site.dt_s)
         beyond_kw = np.maximum(lowest_kw - battery_kw, battery_kw - highest_kw)
+        over_kw = np.maximum(-fleet.discharge_kw - battery_kw, battery_kw - fleet.charge_kw)
         played.beyond_limits += int((beyond_kw > _TOLERANCE_KW).sum())
+        played.beyond_rating += int((over_kw > _TOLERANCE_KW).sum())
         played.asked += len(battery_kw)
         played.worst_beyond_kw = max(played.worst_beyond_kw, float(beyond_kw.max(initial=0.0)))
         if self._watch.keep is Keep.PROPOSALS:
@@ -182,13 +195,15 @@ class _Watched:
 
 
 class _WatchedForecast:
-    """Counts what is read."""
+    """Counts what is asked for, and shows the attributes of the forecast as they are in a run."""
 
-    def __init__(self, inner: Forecast, now: int, played: Played) -> None:
-        self._inner, self._now, self._played = inner, now, played
+    def __init__(self, inner: Forecast, played: Played) -> None:
+        self.__dict__.update(vars(inner))
+        self._inner, self._played = inner, played
 
     def window(self, step: int, horizon: int) -> tuple[FloatArray, FloatArray]:
         self._note(step, horizon)
+        self._played.peeks += step > self._played.n_steps
         return self._inner.window(step, horizon)
 
     def prices(self, step: int, horizon: int) -> tuple[FloatArray, FloatArray]:
@@ -196,8 +211,7 @@ class _WatchedForecast:
         return self._inner.prices(step, horizon)
 
     def _note(self, step: int, horizon: int) -> None:
-        self._played.ahead_steps = max(self._played.ahead_steps, step + horizon - self._now)
-        self._played.peeks += step > self._now
+        self._played.ahead_steps = max(self._played.ahead_steps, step + horizon - self._played.n_steps)
 
 
 def _with_voltage(seen: Observation) -> Observation:

@@ -17,6 +17,7 @@ from twin.environment.record import EpisodeRecord
 from twin.environment.reward import CostAndVoltage, Reward, SharedEnergy, StepOutcome, outcome_of
 from twin.environment.window import day_starts, part_of
 from twin.errors import InputError
+from twin.payment import stored_worth_eur_kwh
 from twin.prepare import Prepared, prepare
 from twin.scenario import LoadedScenario, load_scenario
 from twin.simulators.recorder import Sink
@@ -45,6 +46,10 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
     some days of it that are drawn anew at each reset. It ends by truncation, because the data end and not the task;
     nothing terminates it earlier.
 
+    One prepared scenario per thread: the power-flow engines keep scratch arrays, so environments that are stepped at
+    the same time in threads of one process need a :func:`twin.prepare.prepare` each. One after the other they may
+    share one.
+
     Args:
         scenario: file, loaded or prepared scenario, without third-party simulators.
         reward: from the outcome of a step to a number.
@@ -70,6 +75,8 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
         self._reward: Reward = CostAndVoltage() if reward is None else reward
         self._sink = sink
         self._spans = self._episodes(episode_days)
+        # by the prices of the whole run, so that it is the same whichever days are drawn
+        self._stored_worth_eur_kwh = stored_worth_eur_kwh(self._whole.plant)
         self._actions = ActionLayout(self._whole.site, actions)
         self._observations = ObservationLayout(self._whole.site)
         low, high = self._observations.bounds(self._whole.plant)
@@ -88,8 +95,13 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
         self._start(self._spans[0])
 
     @property
-    def prepared(self) -> Prepared:
-        """The scenario of the present episode."""
+    def scenario_prepared(self) -> Prepared:
+        """The whole scenario, from which episodes are drawn; for a second environment or a run."""
+        return self._whole
+
+    @property
+    def episode_prepared(self) -> Prepared:
+        """The days of the present episode alone, as a scenario whose step 0 is their first; another after each reset."""
         return self._episode
 
     @property
@@ -127,8 +139,10 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
 
         Returns:
             Observation, reward, terminated (always False), truncated (the episode ends), and the figures of the step:
-            kW, kWh, EUR, pu; with the last step also ``kpi``, the KPIs of the episode by name. The observation after
-            the last step is that of the last step.
+            kW, kWh, EUR, pu; with the last step also ``kpi``, those KPIs of the episode by name that need no settlement: feeder,
+            voltage, energy, batteries and energy cost. The figures of communities (``shared_*``, ``members_*``,
+            ``incentive_eur``, ``valorisation_eur``, ``social_kept_eur``), ``co2_*`` and ``market_value_eur`` are those
+            of a run. The observation after the last step is that of the last step.
 
         Raises:
             ValueError: wrong shape, or a value that is not a number.
@@ -147,6 +161,7 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
             raise gymnasium.error.ResetNeeded("no episode is running; call reset() first")
         step = self._loop.step
         signals = self._loop.play(proposal)
+        self._ended = self._loop.step == self._episode.plant.n_steps
         outcome = outcome_of(
             step,
             signals,
@@ -154,9 +169,11 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
             free_buses=self._episode.feeder.free_buses,
             shared_kwh=self._shared.add(step, signals["home.p_kw"]),
             shared_value_eur_kwh=self._episode.site.shared_value_eur_kwh,
+            stored_value_eur=float(self._stored_worth_eur_kwh @ self._record.stored_change_kwh())
+            if self._ended
+            else 0.0,
         )
         info = _figures(outcome)
-        self._ended = self._loop.step == self._episode.plant.n_steps
         if self._ended:
             info["kpi"] = self._record.kpis()
         else:
@@ -220,7 +237,7 @@ class ControllerPolicy:
         return self._env.action_of(self.proposal())
 
     def _begin(self) -> None:
-        prepared = self._env.prepared
+        prepared = self._env.episode_prepared
         self._controller = self._make(prepared.site)
         self._forecast: Forecast = prepared.forecast(self._controller)
         self._episode = self._env.episodes
@@ -246,6 +263,7 @@ def _figures(outcome: StepOutcome) -> Info:
         "voltage_excess_pu_h": outcome.voltage_excess_pu_h,
         "shared_kwh": float(outcome.shared_kwh.sum()),
         "shared_value_eur": outcome.shared_value_eur,
+        "stored_value_eur": outcome.stored_value_eur,
     }
 
 

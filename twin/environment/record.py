@@ -37,6 +37,10 @@ class EpisodeRecord:
             self._kpis.add(Chunk(first_step=step + 1 - len(self._rows), arrays=arrays))
             self._rows = []
 
+    def stored_change_kwh(self) -> FloatArray:
+        """Return the energy in each battery, end less start, shape (B,), as a run accounts for it."""
+        return self._kpis.battery_change_kwh()
+
     def kpis(self) -> dict[str, float | None]:
         """Return the KPIs of all complete days by name; None where a KPI does not apply."""
         return {value.name: value.value for value in self._kpis.values()}

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.community import sharing
 from twin.kpis import KpiContext
 from twin.plant import Plant
 from twin.units import SECONDS_PER_HOUR, energy_kwh, hours
@@ -32,6 +33,11 @@ class StepOutcome:
     """Energy shared in the hour that ends with this step by each community, shape (C,); 0 within an hour."""
     shared_value_eur: float
     """What that energy earns."""
+    stored_value_eur: float
+    """With the last step of an episode, worth of the energy in all batteries, end less start; 0 before.
+
+    At the price of :func:`twin.payment.stored_worth_eur_kwh`, from the mean prices of the whole scenario.
+    """
     signals: Mapping[str, FloatArray]
     """Everything that a run records of the step, by signal key (``bus.vm_pu``)."""
 
@@ -46,7 +52,11 @@ class Reward(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostAndVoltage:
-    """Value of the shared energy, less the energy cost of all homes, less a penalty on voltage outside the limits."""
+    """Value of the shared energy, less the energy cost of all homes, less a penalty on voltage outside the limits.
+
+    The last step of an episode adds what the energy in the batteries is worth, end less start: without it an agent
+    would be paid for emptying them.
+    """
 
     penalty_eur_pu_h: float = 100.0
     """Price of one bus being 1 pu outside the limits for an hour: 1 EUR for 0.01 pu. An assumption to tune."""
@@ -55,35 +65,43 @@ class CostAndVoltage:
         """Return the reward [EUR]."""
         return float(
             outcome.shared_value_eur
+            + outcome.stored_value_eur
             - outcome.cost_eur.sum()
             - self.penalty_eur_pu_h * outcome.voltage_excess_pu_h
         )
 
 
 class SharedEnergy:
-    """Shared energy of each community: the smaller of injected and withdrawn energy of its members in each hour.
+    """Shared energy of each community, as settled: the smaller of injected and withdrawn energy in each hour.
 
-    Hours are those of UTC, which are those of local time; a run that starts or ends within an hour has a partial one.
+    Only members with a plant count as injecting. Hours are those of UTC, which are those of local time; a run that
+    starts or ends within an hour has a partial one.
     """
 
     def __init__(self, plant: Plant) -> None:
         self._plant = plant
-        self._injected_kwh = np.zeros(plant.communities.n_communities)
-        self._withdrawn_kwh = np.zeros(plant.communities.n_communities)
+        self._injected_kwh = np.zeros(plant.communities.n_members)
+        self._withdrawn_kwh = np.zeros(plant.communities.n_members)
 
     def add(self, step: int, grid_kw: FloatArray) -> FloatArray:
         """Return the energy shared in the hour that ends with this step, shape (C,) [kWh]; 0 within an hour."""
-        plant = self._plant
-        of_home = plant.communities.community_of_home(step, plant.n_homes)
-        inside, e_kwh = of_home >= 0, energy_kwh(grid_kw, plant.dt_s)
-        for total, parts_kwh in ((self._injected_kwh, -e_kwh), (self._withdrawn_kwh, e_kwh)):
-            np.add.at(total, of_home[inside], np.maximum(parts_kwh[inside], 0.0))
+        plant, communities = self._plant, self._plant.communities
+        e_kwh = np.where(
+            communities.active(step), energy_kwh(grid_kw[communities.member_home], plant.dt_s), 0.0
+        )
+        self._injected_kwh += np.maximum(-e_kwh, 0.0)
+        self._withdrawn_kwh += np.maximum(e_kwh, 0.0)
         end_s = plant.start_utc_s + (step + 1) * plant.dt_s
         if end_s % SECONDS_PER_HOUR and step + 1 < plant.n_steps:
-            return np.zeros_like(self._injected_kwh)
-        shared_kwh = np.minimum(self._injected_kwh, self._withdrawn_kwh)
+            return np.zeros(communities.n_communities)
+        shared_kwh: FloatArray = sharing.shared_kwh(
+            sharing.plant_side_kwh(self._injected_kwh[None, :], communities),
+            self._withdrawn_kwh[None, :],
+            communities.member_community,
+            communities.n_communities,
+        )
         self._injected_kwh[:] = self._withdrawn_kwh[:] = 0.0
-        return shared_kwh
+        return shared_kwh.ravel()
 
 
 def outcome_of(
@@ -94,6 +112,7 @@ def outcome_of(
     free_buses: NDArray[np.int64],
     shared_kwh: FloatArray,
     shared_value_eur_kwh: FloatArray,
+    stored_value_eur: float,
 ) -> StepOutcome:
     """Return the outcome of a step from its recorded signals."""
     grid_kw, vm_pu, limits = signals["home.p_kw"], signals["bus.vm_pu"][free_buses], context.limits
@@ -109,5 +128,6 @@ def outcome_of(
         voltage_excess_pu_h=float(excess_pu.sum()) * hours(context.dt_s),
         shared_kwh=shared_kwh,
         shared_value_eur=float(shared_kwh @ shared_value_eur_kwh) if len(shared_value_eur_kwh) else 0.0,
+        stored_value_eur=stored_value_eur,
         signals=signals,
     )
