@@ -15,7 +15,7 @@ from twin.community.incentives import (
 )
 from twin.community.splitting import SplitRules
 from twin.community.valorisation import Valorisation, valorisation_eur_mwh
-from twin.control.worth import middle_worth_eur_kwh
+from twin.control.planning.worth import middle_worth_eur_kwh
 from twin.members import Communities
 from twin.plant import Plant, total_by
 from twin.scenario.schema import Scenario

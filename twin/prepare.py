@@ -16,7 +16,7 @@ from twin.assembly.homes import unknown
 from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
-from twin.control.levels import level_of, settles_of
+from twin.control.management.levels import level_of, settles_of
 from twin.control.registry import make_controller, resolve
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.kpis import KpiContext, KpiLimits

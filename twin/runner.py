@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin.clock import ZONE
-from twin.control.levels import level_of
+from twin.control.management.levels import level_of
 from twin.errors import StoreError, TwinError
 from twin.kpis import KPIS, KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.prepare import Prepared, prepare, signal_names

@@ -18,7 +18,7 @@ from twin.community.settle import MemberMoney, Pooled, settle
 from twin.community.sharing import community_hours
 from twin.community.status import member_status
 from twin.control import Controller
-from twin.control.levels import level_of, settles_of
+from twin.control.management.levels import level_of, settles_of
 from twin.kpis import KpiValue
 from twin.payment import stored_worth_eur_kwh
 from twin.plant import total_by

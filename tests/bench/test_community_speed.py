@@ -8,13 +8,13 @@ import pytest
 from models.battery import BatteryFleet
 from twin.community.sharing import plant_side_kwh, shared_kwh
 from twin.control import Site
-from twin.control.aggregator import AggregatorStrategy
 from twin.control.community_mpc import AggregatorMpc
-from twin.control.decomposition import Effort, decompose
 from twin.control.forecast import PerfectForecast
-from twin.control.home_lp import HomeLp, HomeWindow, battery_subset
-from twin.control.joint_lp import solve_jointly
-from twin.control.pooling import PoolWindow, hour_positions, hourly_kwh, term_values_eur_kwh
+from twin.control.management.aggregator import AggregatorStrategy
+from twin.control.planning.decomposition import Effort, decompose
+from twin.control.planning.home_lp import HomeLp, HomeWindow, battery_subset
+from twin.control.planning.joint_lp import solve_jointly
+from twin.control.planning.pooling import PoolWindow, hour_positions, hourly_kwh, term_values_eur_kwh
 from twin.control.rehearsal import rehearse
 from twin.members import Communities
 

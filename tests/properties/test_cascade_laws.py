@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from models.battery import BatteryFleet, advance, clip_power_kw, power_limits_kw
 from twin.control import Observation, Site, total_by
-from twin.control.aggregator import AggregatorMsdStrategy, AggregatorStrategy
-from twin.control.cascade import Cascade
-from twin.control.cems import CemsStrategy
-from twin.control.ems import reserve_soc
 from twin.control.forecast import PerfectForecast
-from twin.control.guidance import Priority, combine, no_guidance
+from twin.control.management.aggregator import AggregatorMsdStrategy, AggregatorStrategy
+from twin.control.management.cascade import Cascade
+from twin.control.management.cems import CemsStrategy
+from twin.control.management.ems import reserve_soc
+from twin.control.management.guidance import Priority, combine, no_guidance
 from twin.control.rehearsal import rehearse
 from twin.control.rules import SelfConsumption
 from twin.members import Communities

@@ -11,8 +11,8 @@ from scipy.optimize import linprog
 from models.battery import BatteryFleet, clip_power_kw, retention
 from twin.control import Proposal, Site, share_out_kw, total_by
 from twin.control.forecast import PerfectForecast
-from twin.control.home_lp import HomeLp, HomeWindow
 from twin.control.mpc import Mpc
+from twin.control.planning.home_lp import HomeLp, HomeWindow
 from twin.control.rehearsal import rehearse
 from twin.control.rules import PeakShaving, SelfConsumption
 

@@ -11,9 +11,9 @@ from twin.community.sharing import community_hours
 from twin.control import Observation, Site
 from twin.control.community_mpc import AggregatorMpc, AggregatorMsdMpc, CemsMpc
 from twin.control.forecast import PerfectForecast, forecast_kind, forecast_noise, make_forecast
-from twin.control.guidance import Priority, no_guidance
-from twin.control.levels import level_of, settles_of
-from twin.control.planner import Planner, PlannerOptions
+from twin.control.management.guidance import Priority, no_guidance
+from twin.control.management.levels import level_of, settles_of
+from twin.control.planning.planner import Planner, PlannerOptions
 from twin.control.rehearsal import rehearse
 from twin.control.rules import self_consumption_kw
 from twin.members import Communities

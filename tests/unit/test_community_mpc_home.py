@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.battery import BatteryFleet
-from twin.control.home_lp import HomeLp, HomeWindow
+from twin.control.planning.home_lp import HomeLp, HomeWindow
 from twin.errors import ControllerError
 
 

@@ -7,10 +7,10 @@ import pytest
 from scipy.optimize import linprog
 
 from models.battery import BatteryFleet
-from twin.control.decomposition import Effort, decompose, schedule_of
-from twin.control.home_lp import HomeLp, HomeWindow
-from twin.control.joint_lp import solve_jointly
-from twin.control.pooling import (
+from twin.control.planning.decomposition import Effort, decompose, schedule_of
+from twin.control.planning.home_lp import HomeLp, HomeWindow
+from twin.control.planning.joint_lp import solve_jointly
+from twin.control.planning.pooling import (
     PoolWindow,
     bonuses_eur_kwh,
     hour_positions,

@@ -8,10 +8,10 @@ import pytest
 from models.battery import BatteryFleet
 from twin.control import Observation, Site
 from twin.control.forecast import PerfectForecast
-from twin.control.guidance import Priority, no_guidance
-from twin.control.planner import Planner, PlannerOptions
-from twin.control.rollout import rolled_out, unplanned_meter_kw
-from twin.control.worth import StorageWorth
+from twin.control.management.guidance import Priority, no_guidance
+from twin.control.planning.planner import Planner, PlannerOptions
+from twin.control.planning.rollout import rolled_out, unplanned_meter_kw
+from twin.control.planning.worth import StorageWorth
 from twin.members import Communities
 
 HOUR = 1_467_324_000

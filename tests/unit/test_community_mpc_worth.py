@@ -11,9 +11,9 @@ from twin.community.sharing import community_hours, shared_pooled
 from twin.control import Observation, Site
 from twin.control.community_mpc import AggregatorMpc, CemsMpc
 from twin.control.forecast import NoisyForecast, PerfectForecast
-from twin.control.guidance import Priority, no_guidance
+from twin.control.management.guidance import Priority, no_guidance
 from twin.control.mpc import Mpc
-from twin.control.planner import Planner, PlannerOptions
+from twin.control.planning.planner import Planner, PlannerOptions
 from twin.control.rehearsal import rehearse
 from twin.members import Communities
 

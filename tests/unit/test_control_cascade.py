@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twin.control.cascade import Cascade
 from twin.control.checks import checked_guidance
-from twin.control.ems import Ems, own_rule_kw
-from twin.control.guidance import Priority, asked_homes, combine, no_guidance
+from twin.control.management.cascade import Cascade
+from twin.control.management.ems import Ems, own_rule_kw
+from twin.control.management.guidance import Priority, asked_homes, combine, no_guidance
 from twin.control.registry import make_controller, resolve
 from twin.control.rules import SelfConsumption
 from twin.errors import ControllerError

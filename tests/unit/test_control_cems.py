@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from twin.clock import ZONE, utc_s
-from twin.control.aggregator import Aggregator, AggregatorMsdStrategy, AggregatorStrategy
-from twin.control.balance import change_kw, steps_valid
-from twin.control.cems import Cems, CemsStrategy
-from twin.control.guidance import Priority, no_guidance
-from twin.control.levels import level_of, settles_of
-from twin.control.msd_hook import MsdHook, ScheduledDesk
+from twin.control.management.aggregator import Aggregator, AggregatorMsdStrategy, AggregatorStrategy
+from twin.control.management.balance import change_kw, steps_valid
+from twin.control.management.cems import Cems, CemsStrategy
+from twin.control.management.guidance import Priority, no_guidance
+from twin.control.management.levels import level_of, settles_of
+from twin.control.management.msd_hook import MsdHook, ScheduledDesk
 from twin.control.rules import NoControl, PeakShaving, SelfConsumption
 from twin.errors import InputError
 

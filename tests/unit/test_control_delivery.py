@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from twin.control.base import NEVER_HEARD
-from twin.control.cascade import Cascade
-from twin.control.delivery import Delivery
 from twin.control.forecast import PersistenceForecast
-from twin.control.guidance import Priority, no_guidance
+from twin.control.management.cascade import Cascade
+from twin.control.management.delivery import Delivery
+from twin.control.management.guidance import Priority, no_guidance
 from twin.control.rules import SelfConsumption
 
 

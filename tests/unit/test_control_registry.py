@@ -8,8 +8,8 @@ import pytest
 
 from models.battery import BatteryFleet
 from twin.control import Observation, Proposal, Site
-from twin.control.aggregator import AggregatorMsdStrategy, AggregatorStrategy
-from twin.control.cems import CemsStrategy
+from twin.control.management.aggregator import AggregatorMsdStrategy, AggregatorStrategy
+from twin.control.management.cems import CemsStrategy
 from twin.control.mpc import Mpc
 from twin.control.registry import BUILTIN, make_controller, resolve
 from twin.control.rules import NoControl, PeakShaving, SelfConsumption

@@ -8,8 +8,8 @@ import pytest
 from models.battery import BatteryFleet, power_limits_kw
 from twin.control import Observation, Site
 from twin.control.forecast import PerfectForecast
-from twin.control.home_lp import HomeLp, HomeWindow
 from twin.control.mpc import Mpc
+from twin.control.planning.home_lp import HomeLp, HomeWindow
 from twin.control.rehearsal import rehearse
 from twin.control.rules import SelfConsumption
 from twin.errors import ControllerError

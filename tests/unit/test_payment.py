@@ -7,7 +7,7 @@ import pytest
 
 from models.battery import BatteryFleet
 from twin import load_scenario
-from twin.control.worth import StorageWorth
+from twin.control.planning.worth import StorageWorth
 from twin.errors import ScenarioError
 from twin.payment import stored_worth_eur_kwh
 from twin.plant import Tariff

@@ -9,7 +9,7 @@ from twin.conformance.results import CheckResult, Outcome
 from twin.conformance.unfolding import CHANGES, Unfolding
 from twin.conformance.watch import Watch
 from twin.control import Observation, Site
-from twin.control.delivery import DelayLine
+from twin.control.management.delivery import DelayLine
 from twin.units import SECONDS_PER_HOUR
 
 __all__ = [

@@ -11,7 +11,7 @@ from yaml import YAMLError, safe_load
 from twin.conformance.probes import seeded
 from twin.conformance.watch import copy_of
 from twin.control import Controller, ControllerFactory, Site
-from twin.control.levels import level_of, settles_of
+from twin.control.management.levels import level_of, settles_of
 from twin.control.registry import make_controller
 from twin.errors import InputError
 

@@ -10,7 +10,7 @@ from twin.conformance.probes import captured_stdout
 from twin.conformance.results import CheckResult, Outcome, Report
 from twin.conformance.subject import Subject
 from twin.conformance.watch import Watch, copy_of
-from twin.control.levels import LEVEL_NAME, level_of
+from twin.control.management.levels import LEVEL_NAME, level_of
 
 __all__ = ["Limits", "check_controller"]
 

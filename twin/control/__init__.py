@@ -9,9 +9,9 @@ Pure over arrays: no clock, no I/O, no mosaik. The built-in strategies are loade
 """
 
 from twin.control.base import Controller, ControllerFactory, Forecast, Observation, Proposal, Site
-from twin.control.cascade import Cascade
 from twin.control.checks import checked
-from twin.control.guidance import Guidance, Guide, Priority, no_guidance
+from twin.control.management.cascade import Cascade
+from twin.control.management.guidance import Guidance, Guide, Priority, no_guidance
 from twin.control.sharing import share_out_kw
 from twin.plant import total_by
 

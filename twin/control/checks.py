@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.control.base import FloatArray, IntArray, Proposal, Site
-from twin.control.guidance import Guidance, Priority
+from twin.control.management.guidance import Guidance, Priority
 from twin.errors import ControllerError
 
 __all__ = ["checked", "checked_guidance"]
@@ -54,7 +54,7 @@ def checked_guidance(guidance: Guidance, site: Site, *, source: str) -> Guidance
     if not isinstance(guidance, Guidance):
         raise ControllerError(
             f"{source}.guide() returned {type(guidance).__name__}, not a Guidance; start from "
-            "dataclasses.replace(no_guidance(site), ...) of twin.control.guidance"
+            "dataclasses.replace(no_guidance(site), ...) of twin.control.management.guidance"
         )
     found = {
         name: _guidance_field(name, getattr(guidance, name), site, source=source)

@@ -1,6 +1,6 @@
 """Levels 2, 3 and 4 by optimisation: CEMS, aggregator, and aggregator on the ancillary services market (MSD).
 
-Each is a :class:`twin.control.planner.Planner` above the EMS of the homes. Level 2 plans every community for itself, the
+Each is a :class:`twin.control.planning.planner.Planner` above the EMS of the homes. Level 2 plans every community for itself, the
 levels above it all communities under one primary substation (CP) as one pool; nothing passes between two CPs.
 
 The parameters are the fields of the classes; a level has those of the level below it as well.
@@ -13,16 +13,16 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from twin.control.base import FloatArray, IntArray, Observation, Site
-from twin.control.cascade import Cascade
-from twin.control.ems import Ems
 from twin.control.forecast import ForecastKind
-from twin.control.guidance import Guidance, Guide, Priority, asked_homes
-from twin.control.joint_lp import Objective
-from twin.control.levels import Settles
+from twin.control.management.cascade import Cascade
+from twin.control.management.ems import Ems
+from twin.control.management.guidance import Guidance, Guide, Priority, asked_homes
+from twin.control.management.levels import Settles
+from twin.control.management.msd_hook import MsdHook, ScheduledDesk
 from twin.control.mpc import Mpc, checked_caution
-from twin.control.msd_hook import MsdHook, ScheduledDesk
-from twin.control.planner import Planner
-from twin.control.planner_options import HandDown, PlannerOptions
+from twin.control.planning.joint_lp import Objective
+from twin.control.planning.planner import Planner
+from twin.control.planning.planner_options import HandDown, PlannerOptions
 from twin.control.rules import self_consumption_kw
 
 __all__ = ["AggregatorMpc", "AggregatorMsdMpc", "CemsMpc", "OwnEms", "PlanningEms"]
@@ -46,7 +46,7 @@ class PlanningEms(Ems):
         self._plan = plan
 
     def choose_kw(self, seen: Observation, guidance: Guidance) -> FloatArray:
-        """Return the set-point of each battery, shape (B,); see :class:`twin.control.ems.Ems`."""
+        """Return the set-point of each battery, shape (B,); see :class:`twin.control.management.ems.Ems`."""
         site = self._site
         priced = (guidance.priority > Priority.NONE) & ~asked_homes(guidance, site.battery_home)
         prices = replace(
@@ -74,7 +74,7 @@ class CemsMpc(Cascade):
     site: Site
     _: KW_ONLY
     horizon_h: float = 24.0
-    """As all parameters down to ``caution_eur_kwh``: see :class:`twin.control.planner_options.PlannerOptions`."""
+    """As all parameters down to ``caution_eur_kwh``: see :class:`twin.control.planning.planner_options.PlannerOptions`."""
     replan_every_h: float = 1.0
     valid_h: float = 0.5
     objective: Objective = "value"
@@ -167,11 +167,11 @@ class AggregatorMsdMpc(AggregatorMpc):
 
     _: KW_ONLY
     window_start_h: float = 14.0
-    """As ``window_end_h`` and ``reserve_up_share``: see :class:`twin.control.msd_hook.MsdHook`."""
+    """As ``window_end_h`` and ``reserve_up_share``: see :class:`twin.control.management.msd_hook.MsdHook`."""
     window_end_h: float = 20.0
     reserve_up_share: float = 0.3
     orders: Sequence[Mapping[str, float]] = ()
-    """Orders to play, see :class:`twin.control.msd_hook.ScheduledDesk`."""
+    """Orders to play, see :class:`twin.control.management.msd_hook.ScheduledDesk`."""
 
     def _desks(self) -> Sequence[Guide]:
         desk = MsdHook(

@@ -1,10 +1,10 @@
 """Model predictive control: each home follows the cheapest plan for the coming hours.
 
-One linear program per home (:mod:`twin.control.home_lp`), kept in the solver and warm started; homes without a
+One linear program per home (:mod:`twin.control.planning.home_lp`), kept in the solver and warm started; homes without a
 battery are skipped, several batteries of a home are planned together. One program for each home, rather than one
 for all, because the homes do not share a constraint.
 
-Energy left at the end of the window has a worth (:mod:`twin.control.worth`). A plan whose window reaches the end of
+Energy left at the end of the window has a worth (:mod:`twin.control.planning.worth`). A plan whose window reaches the end of
 the run is never dearer than any other way to run the same battery, the energy left being counted at that worth, if the
 forecast is perfect, prices are not negative and export pays no more than import costs.
 
@@ -15,7 +15,7 @@ makes it prefer the plan with the lower peak. Charging late is a poor choice whe
 plan can be given a caution: buying counts dearer and selling cheaper by it in the present step, fading to nothing
 at the end of the window. Surplus is then stored while it is there, and stored energy used while there is need.
 
-A level above may hand down prices (:class:`twin.control.guidance.Guidance`): what a kWh drawn or fed in is worth to the
+A level above may hand down prices (:class:`twin.control.management.guidance.Guidance`): what a kWh drawn or fed in is worth to the
 community. Until they expire a home buys cheaper and sells dearer by them; after that, its own prices count. A home whose
 bonuses change plans again at once, the others when it is time.
 """
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from models.battery import clip_power_kw, power_limits_kw
 from twin.control.base import FloatArray, IntArray, Observation, Proposal, Site
 from twin.control.forecast import ForecastKind
-from twin.control.guidance import Guidance, no_guidance
-from twin.control.home_lp import HomeLp, HomeWindow, battery_subset
-from twin.control.levels import Settles
+from twin.control.management.guidance import Guidance, no_guidance
+from twin.control.management.levels import Settles
+from twin.control.planning.home_lp import HomeLp, HomeWindow, battery_subset
+from twin.control.planning.worth import StorageWorth
 from twin.control.sharing import share_out_kw
-from twin.control.worth import StorageWorth
 from twin.plant import total_by
 from twin.units import hours
 

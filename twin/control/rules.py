@@ -10,7 +10,7 @@ import numpy as np
 
 from models.battery import power_limits_kw
 from twin.control.base import FloatArray, Observation, Proposal, Site
-from twin.control.levels import Settles
+from twin.control.management.levels import Settles
 from twin.control.sharing import share_out_kw
 from twin.plant import total_by
 

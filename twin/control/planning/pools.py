@@ -16,7 +16,7 @@ BoolArray = NDArray[np.bool_]
 class Pool:
     """Configurations that are planned as one: the pool as a whole, then each of them that earns more by itself.
 
-    These G groups are the terms of :mod:`twin.control.pooling`.
+    These G groups are the terms of :mod:`twin.control.planning.pooling`.
     """
 
     members: BoolArray

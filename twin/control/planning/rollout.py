@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.battery import advance, power_limits_kw
 from twin.control.base import FloatArray, Site
-from twin.control.ems import keeping_kw
+from twin.control.management.ems import keeping_kw
 from twin.control.rules import self_consumption_kw
 from twin.plant import total_by
 

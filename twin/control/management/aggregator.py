@@ -10,20 +10,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from twin.control.balance import HourBalance, ask, change_kw
 from twin.control.base import FloatArray, Observation, Site
-from twin.control.cascade import Cascade
-from twin.control.cems import GIVE_ABOVE_SOC, VALID_H, Cems, CommunityPlan, CommunityRule
-from twin.control.guidance import Guidance, Priority
-from twin.control.levels import Settles
-from twin.control.msd_hook import MsdHook, ScheduledDesk
+from twin.control.management.balance import HourBalance, ask, change_kw
+from twin.control.management.cascade import Cascade
+from twin.control.management.cems import GIVE_ABOVE_SOC, VALID_H, Cems, CommunityPlan, CommunityRule
+from twin.control.management.guidance import Guidance, Priority
+from twin.control.management.levels import Settles
+from twin.control.management.msd_hook import MsdHook, ScheduledDesk
 from twin.plant import total_by
 
 __all__ = ["Aggregator", "AggregatorMsdStrategy", "AggregatorStrategy"]
 
 
 class Aggregator:
-    """The aggregator of every CP, as a guide above :class:`twin.control.cems.Cems`.
+    """The aggregator of every CP, as a guide above :class:`twin.control.management.cems.Cems`.
 
     In every step, from the readings that arrived:
 

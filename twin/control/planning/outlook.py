@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.control.base import FloatArray, IntArray, Site
-from twin.control.home_lp import HomeWindow
-from twin.control.pooling import PoolWindow, hourly_kwh, term_values_eur_kwh
-from twin.control.pools import Pool
+from twin.control.planning.home_lp import HomeWindow
+from twin.control.planning.pooling import PoolWindow, hourly_kwh, term_values_eur_kwh
+from twin.control.planning.pools import Pool
 from twin.units import hours
 
 __all__ = ["Outlook"]

@@ -20,7 +20,7 @@ import numpy as np
 
 from models.battery import power_limits_kw, retention
 from twin.control.base import FloatArray, Observation, Site
-from twin.control.guidance import Guidance, Priority
+from twin.control.management.guidance import Guidance, Priority
 from twin.control.rules import self_consumption_kw
 from twin.control.sharing import share_out_kw
 from twin.plant import total_by

@@ -4,7 +4,7 @@ A pool is a community, or all communities under one primary substation. Hour by 
 of what it injects and withdraws; a home without a plant injects nothing that can be shared. A pool has G such groups,
 called terms, and a kWh shared in a term earns V. Over a window of n steps that fall into N hours:
 
-    minimise  sum of the homes' objectives (:mod:`twin.control.home_lp`) - sum_gh V_gh * min(injected_gh, withdrawn_gh)
+    minimise  sum of the homes' objectives (:mod:`twin.control.planning.home_lp`) - sum_gh V_gh * min(injected_gh, withdrawn_gh)
 
 The first term is the pool as a whole. Where its communities earn different values V_c, what a community shares by itself
 earns V_c and what passes between two of them the smallest value V_min, so that the other terms are communities:
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.control.base import FloatArray, IntArray
-from twin.control.home_lp import HomeWindow
+from twin.control.planning.home_lp import HomeWindow
 from twin.units import SECONDS_PER_HOUR
 
 __all__ = [

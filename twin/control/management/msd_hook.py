@@ -10,10 +10,18 @@ from typing import Protocol
 import numpy as np
 
 from twin.clock import local_time
-from twin.control.balance import Situation, ask, change_kw, room_kw, situation, spare_kw, steps_valid
 from twin.control.base import Observation, Site
-from twin.control.ems import reserve_soc
-from twin.control.guidance import Guidance, Priority, no_guidance
+from twin.control.management.balance import (
+    Situation,
+    ask,
+    change_kw,
+    room_kw,
+    situation,
+    spare_kw,
+    steps_valid,
+)
+from twin.control.management.ems import reserve_soc
+from twin.control.management.guidance import Guidance, Priority, no_guidance
 from twin.plant import total_by
 from twin.units import HOURS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, hours
 

@@ -1,6 +1,6 @@
 """Plan a pool as one program: the witness of the decomposition, and the exact plan for small pools.
 
-Columns and rows of the homes (:mod:`twin.control.home_lp`) side by side, then for each term and hour the shared energy s:
+Columns and rows of the homes (:mod:`twin.control.planning.home_lp`) side by side, then for each term and hour the shared energy s:
 
     s_gh <= constant injected_gh + dt * sum of the exports of its homes with a plant
     s_gh <= constant withdrawn_gh + dt * sum of the imports of its homes
@@ -10,7 +10,7 @@ first term, the pool as a whole, then minimises the homes' objectives at that su
 importing and exporting at the same time, a binary for each home and step lets its meter do one of the two, and the value
 of s does not matter.
 
-For hundreds of homes planned again every hour use :mod:`twin.control.decomposition`.
+For hundreds of homes planned again every hour use :mod:`twin.control.planning.decomposition`.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from scipy.sparse import block_diag, coo_array, csc_array, eye_array, vstack
 from scipy.sparse import hstack as join_columns
 
 from twin.control.base import FloatArray, IntArray
-from twin.control.home_lp import HomeLp
-from twin.control.pooling import PoolPlan, PoolWindow, planned_shared_kwh
+from twin.control.planning.home_lp import HomeLp
+from twin.control.planning.pooling import PoolPlan, PoolWindow, planned_shared_kwh
 from twin.errors import ControllerError
 from twin.units import hours
 

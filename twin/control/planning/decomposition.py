@@ -23,8 +23,8 @@ import highspy
 import numpy as np
 
 from twin.control.base import FloatArray, IntArray
-from twin.control.home_lp import HomeLp, HomePlan
-from twin.control.pooling import PoolPlan, PoolWindow, bonuses_eur_kwh, planned_shared_kwh
+from twin.control.planning.home_lp import HomeLp, HomePlan
+from twin.control.planning.pooling import PoolPlan, PoolWindow, bonuses_eur_kwh, planned_shared_kwh
 from twin.errors import ControllerError
 from twin.units import hours
 

@@ -1,7 +1,7 @@
 """A level above the homes that plans: CEMS or aggregator by optimisation, receding horizon.
 
 In the first step of every ``replan_every_h`` (counted in UTC, so that plans begin with a settlement hour) each pool of
-communities is planned over ``horizon_h``: :mod:`twin.control.pooling` says what for. In between the plan is handed
+communities is planned over ``horizon_h``: :mod:`twin.control.planning.pooling` says what for. In between the plan is handed
 down step by step with the load and PV it was made for, and the EMS of each home keeps its meter on it.
 
 With ``hand_down="prices"`` the homes get prices instead: what a kWh drawn, and one fed in behind a meter with a plant, is
@@ -21,18 +21,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.control.balance import HourBalance, steps_valid
 from twin.control.base import FloatArray, IntArray, Observation, Site
-from twin.control.ems import reserve_soc
-from twin.control.guidance import Guidance, Priority, asked_homes, no_guidance
-from twin.control.outlook import Outlook
-from twin.control.planner_options import PlannerOptions
-from twin.control.pool_solver import PlanRecord, PoolSolver
-from twin.control.pooling import bonuses_eur_kwh, hour_positions
-from twin.control.pools import pools_of
-from twin.control.rollout import unplanned_meter_kw
-from twin.control.standing_plan import StandingPlan, carried_on, standing
-from twin.control.worth import StorageWorth
+from twin.control.management.balance import HourBalance, steps_valid
+from twin.control.management.ems import reserve_soc
+from twin.control.management.guidance import Guidance, Priority, asked_homes, no_guidance
+from twin.control.planning.outlook import Outlook
+from twin.control.planning.planner_options import PlannerOptions
+from twin.control.planning.pool_solver import PlanRecord, PoolSolver
+from twin.control.planning.pooling import bonuses_eur_kwh, hour_positions
+from twin.control.planning.pools import pools_of
+from twin.control.planning.rollout import unplanned_meter_kw
+from twin.control.planning.standing_plan import StandingPlan, carried_on, standing
+from twin.control.planning.worth import StorageWorth
 from twin.units import SECONDS_PER_HOUR, hours
 
 __all__ = ["PlanRecord", "Planner", "PlannerOptions"]

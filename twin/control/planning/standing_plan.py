@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from twin.control.base import FloatArray, IntArray, Site
-from twin.control.outlook import Outlook
-from twin.control.rollout import rolled_out
+from twin.control.planning.outlook import Outlook
+from twin.control.planning.rollout import rolled_out
 
 __all__ = ["Carried", "StandingPlan", "carried_on", "standing"]
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from twin.control.base import Observation, Proposal, Site
 from twin.control.checks import checked_guidance
-from twin.control.delivery import Delivery
-from twin.control.ems import Ems
-from twin.control.guidance import Guide, combine, no_guidance
+from twin.control.management.delivery import Delivery
+from twin.control.management.ems import Ems
+from twin.control.management.guidance import Guide, combine, no_guidance
 
 __all__ = ["Cascade"]
 

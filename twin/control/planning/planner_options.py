@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from twin.control.joint_lp import Objective
+from twin.control.planning.joint_lp import Objective
 
 __all__ = ["HandDown", "PlannerOptions"]
 
@@ -27,7 +27,7 @@ class PlannerOptions:
     hand_down: HandDown = "set_points"
     """What the homes are told: ``set_points``, or ``prices``: what a kWh drawn and fed in is worth to the community."""
     gap: float = 1e-3
-    """Relative optimality gap at which a plan is good enough, see :meth:`twin.control.pooling.PoolPlan.gap`."""
+    """Relative optimality gap at which a plan is good enough, see :meth:`twin.control.planning.pooling.PoolPlan.gap`."""
     max_rounds: int = 60
     """Rounds of the decomposition after which the best plan so far is taken, with the gap it has."""
     joint_up_to_homes: int = 32

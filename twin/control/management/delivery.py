@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.control.base import NEVER_HEARD, FloatArray, Forecast, IntArray, Observation, Site
-from twin.control.guidance import Guidance, Priority, no_guidance
+from twin.control.management.guidance import Guidance, Priority, no_guidance
 
 __all__ = ["DelayLine", "Delivery", "HeardForecast"]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from twin.control.base import FloatArray, IntArray, Site
-from twin.control.decomposition import Effort, Schedule, decompose, schedule_of
-from twin.control.home_lp import HomeLp, battery_subset
-from twin.control.joint_lp import solve_jointly
-from twin.control.planner_options import PlannerOptions
-from twin.control.pooling import PoolPlan, PoolWindow
-from twin.control.standing_plan import Carried
+from twin.control.planning.decomposition import Effort, Schedule, decompose, schedule_of
+from twin.control.planning.home_lp import HomeLp, battery_subset
+from twin.control.planning.joint_lp import solve_jointly
+from twin.control.planning.planner_options import PlannerOptions
+from twin.control.planning.pooling import PoolPlan, PoolWindow
+from twin.control.planning.standing_plan import Carried
 from twin.units import HOURS_PER_DAY, hours
 
 __all__ = ["PlanRecord", "PoolSolver"]

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from twin.control.balance import (
+from twin.control.base import FloatArray, IntArray, Observation, Site
+from twin.control.management.balance import (
     HourBalance,
     Situation,
     ask,
@@ -21,10 +22,9 @@ from twin.control.balance import (
     spare_kw,
     steps_valid,
 )
-from twin.control.base import FloatArray, IntArray, Observation, Site
-from twin.control.cascade import Cascade
-from twin.control.guidance import Guidance, Priority
-from twin.control.levels import Settles
+from twin.control.management.cascade import Cascade
+from twin.control.management.guidance import Guidance, Priority
+from twin.control.management.levels import Settles
 
 __all__ = ["GIVE_ABOVE_SOC", "VALID_H", "Cems", "CemsStrategy", "CommunityPlan", "CommunityRule"]
 

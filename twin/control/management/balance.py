@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.battery import clip_power_kw, power_limits_kw
 from twin.control.base import FloatArray, IntArray, Observation, Site
-from twin.control.ems import keeping_kw, own_rule_kw, reserve_soc
-from twin.control.guidance import Guidance, Priority, asked_homes, no_guidance
+from twin.control.management.ems import keeping_kw, own_rule_kw, reserve_soc
+from twin.control.management.guidance import Guidance, Priority, asked_homes, no_guidance
 from twin.control.sharing import share_out_kw
 from twin.plant import total_by
 from twin.units import SECONDS_PER_HOUR, energy_kwh, hours, mean_power_kw

@@ -1,0 +1,1 @@
+"""Plans: the linear program of a home, and of homes that share energy."""
