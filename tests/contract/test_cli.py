@@ -183,11 +183,11 @@ def test_a_power_flow_without_a_solution_names_its_step_and_keeps_the_day_so_far
     assert "step 48" in run.manifest.strategies["none"].message
 
 
-def test_results_that_cannot_be_written_are_a_clear_error(small_scenario, twin, tmp_path):
+def test_a_file_in_place_of_the_results_folder_is_bad_input(small_scenario, twin, tmp_path):
     (tmp_path / "file").write_text("")
     done = twin("run", small_scenario(), "--out", tmp_path / "file")
-    assert done.returncode == 1
-    assert "file" in done.stderr
+    assert done.returncode == 2
+    assert "is a file; name a folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 
