@@ -1,5 +1,6 @@
 """Every file in ``scenarios/`` runs, shortened to a day, and shows what its comment says."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,34 @@ def test_the_mpc_of_scenario_01_lowers_the_peaks(play):
         name: np.abs(reader.strategy(name).series("feeder.p_import_kw")).max() for name in reader.strategies
     }
     assert peak["mpc"] < peak["self_consumption"] <= peak["none"] + 1e-6
+
+
+def paid(reader, strategy):
+    """Return the communities of a strategy by name, as it is paid."""
+    content = json.loads((reader.folder / strategy / "settlement.json").read_text())
+    lines = content["rules"][content["pays"]][content["pooled"]]["communities"]
+    return {line["name"]: line for line in lines}
+
+
+def test_the_third_community_of_scenario_02_does_not_share_with_those_under_another_substation(play):
+    reader = play("02_two_communities.yaml")
+    cems, aggregator = paid(reader, "cems"), paid(reader, "aggregator")
+    assert len({line["cp"] for line in cems.values()}) == 2
+    alone = cems.pop("CER Campagna")
+    assert aggregator["CER Campagna"]["shared_kwh"] == alone["shared_kwh"] == alone["own_shared_kwh"] > 0.0
+    assert sum(aggregator[name]["shared_kwh"] for name in cems) > sum(
+        line["shared_kwh"] for line in cems.values()
+    )
+
+
+def test_each_level_of_scenario_06_leaves_the_members_better_off(play):
+    reader = play("06_optimised_levels.yaml")
+    net_eur = {
+        name: {row["name"]: row["value"] for row in reader.strategy(name).kpis()}["members_net_eur"]
+        for name in reader.strategies
+    }
+    assert net_eur["aggregator_mpc"] < net_eur["cems_mpc"] < net_eur["ems_mpc"] < net_eur["none"]
+    assert net_eur["aggregator_mpc"] < net_eur["aggregator_persistence"] < net_eur["none"]
 
 
 def test_the_strategy_of_scenario_03_is_the_users_own(play):
