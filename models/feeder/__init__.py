@@ -59,13 +59,13 @@ def load_feeder(source: str, base_dir: Path | None = None, *, also: Sequence[str
         FeederError: the source does not exist or cannot be compiled.
     """
     from models.feeder.compile import compile_feeder  # noqa: PLC0415 - pandapower takes seconds to import
-    from models.feeder.sources import load_net  # noqa: PLC0415 - same
+    from models.feeder.sources import load_net  # noqa: PLC0415 - imports pandapower
 
     net = load_net(source, base_dir)
     if not also:
         return compile_feeder(net, source=source)
-    from models.feeder.merge import join_nets  # noqa: PLC0415 - same
-    from models.feeder.preparation import validate  # noqa: PLC0415 - same
+    from models.feeder.merge import join_nets  # noqa: PLC0415 - imports pandapower
+    from models.feeder.preparation import validate  # noqa: PLC0415 - imports pandapower
 
     nets = [net]
     for position, further in enumerate(also):
