@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from planned_homes import fleet, home, programs
 from scipy.optimize import linprog
 
-from models.battery import BatteryFleet
 from twin.control.planning.decomposition import Effort, decompose, schedule_of
-from twin.control.planning.home_lp import HomeLp, HomeWindow
+from twin.control.planning.home_lp import HomeLp
 from twin.control.planning.joint_lp import solve_jointly
 from twin.control.planning.pooling import (
     PoolWindow,
@@ -18,32 +18,6 @@ from twin.control.planning.pooling import (
     planned_shared_kwh,
     term_values_eur_kwh,
 )
-
-
-def fleet(n=1, **changes):
-    base = {
-        "capacity_kwh": 10.0,
-        "charge_kw": 5.0,
-        "discharge_kw": 5.0,
-        "eta_charge": 1.0,
-        "eta_discharge": 1.0,
-        "soc_min": 0.0,
-        "soc_max": 1.0,
-        "loss_per_day": 0.0,
-    }
-    return BatteryFleet(**{key: np.full(n, value) for key, value in {**base, **changes}.items()})
-
-
-def home(net_kw, *, price_import=0.30, price_export=0.10, soc=0.0, worth=0.0):
-    net_kw = np.asarray(net_kw, dtype=float)
-    return HomeWindow(
-        step=5,
-        net_kw=net_kw,
-        price_import_eur_kwh=np.full(len(net_kw), price_import),
-        price_export_eur_kwh=np.full(len(net_kw), price_export),
-        soc=np.array([soc]),
-        stored_value_eur_kwh=np.array([worth]),
-    )
 
 
 def pool(homes, *, value, injected, withdrawn, counted=None, has_plant=None):
@@ -64,10 +38,6 @@ def pool(homes, *, value, injected, withdrawn, counted=None, has_plant=None):
 
 def undecided(window):
     return np.full(window.value_eur_kwh.shape, 0.5)
-
-
-def programs(batteries, *, dt_s=3600, horizon=2):
-    return [HomeLp(f"home {i}", battery, dt_s=dt_s, horizon=horizon) for i, battery in enumerate(batteries)]
 
 
 # The others inject 3 kWh in hour 1 and draw 2 kWh in hour 2. A kWh that the battery draws in hour 1 (0.30 EUR) and feeds
