@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SCENARIO ?= scenarios/01_rural_feeder.yaml
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# FMUs of other tools, for scenario 03 and the tests: only the files are used, not the package, whose pins are older.
+THIRD_PARTY_FMUS := --no-deps gemseo-fmu
 
 .PHONY: run test lint types imports tests bench format clean
 
@@ -42,9 +44,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.run-ready: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --editable ".[simbench]"
+	$(PIP) --editable ".[simbench,fmu]"
+	$(PIP) $(THIRD_PARTY_FMUS)
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --editable ".[simbench,third-party,bench,dev]"
+	$(PIP) --editable ".[simbench,fmu,third-party,bench,dev]"
+	$(PIP) $(THIRD_PARTY_FMUS)
 	touch $(VENV)/.run-ready $@

@@ -1,0 +1,1 @@
+"""FMU libraries in this process: loading, instances, values by address, states."""

@@ -1,0 +1,1 @@
+"""Co-Simulation of N devices: FMI 2.0, FMI 3.0, and FMI 3.0 with arrays."""

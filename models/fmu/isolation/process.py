@@ -1,0 +1,253 @@
+"""The process in which a fleet of foreign FMUs runs, from the outside: start it, ask it, see how it ended, end it."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from multiprocessing import connection
+from typing import Any, NoReturn
+
+from models.errors import FmuCrashError, FmuError
+from models.fmu.isolation.protocol import Failed, Request, read_answer
+
+__all__ = ["WorkerProcess"]
+
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from models.fmu.isolation.guard import main; main(int(sys.argv[2]))"
+)
+_STARTUP_S = 120.0
+"""For Python itself to start and load its libraries on a busy machine; the FMU is loaded after that."""
+_ENDING_S = 10.0
+_LAST_WORDS = 2000
+"""Bytes of output kept for messages."""
+_LARGEST_EXIT_CODE = 0xFFFF
+"""Above it, Windows says how a process crashed."""
+_MEANINGS = {
+    "SIGSEGV": "an access to memory that is not its own",
+    "SIGBUS": "an access to memory that is not its own",
+    "SIGABRT": "it gave up by itself",
+    "SIGFPE": "an arithmetic error",
+    "SIGILL": "an instruction that this processor does not have",
+    "SIGKILL": "ended from outside, often because memory ran out",
+}
+
+
+class WorkerProcess:
+    """One process that runs a fleet. Close it on every path."""
+
+    def __init__(self, label: str, *, timeout_s: float) -> None:
+        """Start the process and wait until it is ready to load an FMU.
+
+        Args:
+            label: for messages: the fleet and its file.
+            timeout_s: how long one answer may take [s].
+
+        Raises:
+            FmuError: the process cannot be started.
+        """
+        self._label = label
+        self._timeout_s = timeout_s
+        self._folder: str | None = None
+        self._process, self._channel = _started(label, timeout_s=timeout_s)
+        self._output = _LastWords(self._process)
+        try:
+            self._folder = self._awaited("while its process started", _STARTUP_S).decode()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(
+        self, request: Request, content: bytes = b"", *, doing: str, timeout_s: float | None = None
+    ) -> bytes:
+        """Return the content of the answer to a request.
+
+        Args:
+            request: what is asked.
+            content: what belongs to it.
+            doing: for messages, e.g. ``in the step from t = 60 s``.
+            timeout_s: how long it may take, None for the time given at the start [s].
+
+        Raises:
+            FmuCrashError: the process crashed, ended, hung or ran out of memory; it is gone when this is raised.
+            ModelError, ValueError, TypeError, OSError: what the fleet raised.
+        """
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        if self._channel.closed:
+            raise FmuError(f"{self._label}: its process has ended; open the fleet again")
+        try:
+            # where the process is gone already, reading its answer tells how it ended
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self._channel.send_bytes(bytes((request,)) + content)
+            return self._awaited(doing, limit_s)
+        except BlockingIOError:
+            self.hung(doing, limit_s)
+        except KeyboardInterrupt:
+            self.close()  # else its answer would be taken for that to the next request
+            raise
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return bool(self._channel.closed)
+
+    def close(self) -> None:
+        """End the process with all it has started, and remove what it left; may be called again."""
+        self._channel.close()
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._wait()
+        self._output.end()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _awaited(self, doing: str, limit_s: float) -> bytes:
+        """Return the content of the next answer."""
+        if not self._channel.poll(limit_s):
+            self.hung(doing, limit_s)
+        answer = self._received(doing)
+        try:
+            return read_answer(answer)
+        except Failed as failed:
+            if isinstance(failed.error, FmuCrashError):
+                self.close()
+                raise FmuCrashError(f"{self._label}: {failed.error} {doing}{self._output.quoted()}") from None
+            raise failed.error from None
+        except (ValueError, TypeError, KeyError) as error:
+            self.damaged(doing, error)
+
+    def hung(self, doing: str, limit_s: float) -> NoReturn:
+        """End the process and raise that it did not answer."""
+        self.close()
+        raise FmuCrashError(
+            f"{self._label}: hung {doing}: no answer within {limit_s:g} s; its process was ended. If the FMU is only "
+            f"slow, give it more time (`timeout:`){self._output.quoted()}"
+        )
+
+    def damaged(self, doing: str, error: Exception) -> NoReturn:
+        """End the process and raise that its answer makes no sense."""
+        self.close()
+        raise FmuCrashError(
+            f"{self._label}: its process gave a damaged answer {doing} ({error}); the FMU has probably written over "
+            f"memory or files that are not its own: ask its author{self._output.quoted()}"
+        ) from error
+
+    def _received(self, doing: str) -> bytes:
+        try:
+            answer: bytes = self._channel.recv_bytes()
+        except BlockingIOError:
+            raise
+        except (EOFError, OSError):
+            ended = f"{self._label}: {_how_it_ended(self._wait())} {doing}"
+            self.close()
+            blame = (
+                "this was before the FMU was touched: run the command again, or reinstall this program"
+                if self._folder is None
+                else "the fault is in the FMU or in what it needs (a file, a licence, memory): ask its author"
+            )
+            raise FmuCrashError(f"{ended}; {blame}{self._output.quoted()}") from None
+        return answer
+
+    def _wait(self) -> int:
+        """Return the exit code; a process that does not end by itself is killed."""
+        try:
+            return self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _started(label: str, *, timeout_s: float) -> tuple["subprocess.Popen[bytes]", Any]:
+    """Return the process and this end of the channel."""
+    options: dict[str, Any]
+    if sys.platform == "win32":
+        mine, theirs = connection.Pipe()
+        number = theirs.fileno()
+        os.set_handle_inheritable(number, True)
+        options = {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [number]})}
+        options["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
+    else:
+        ends = socket.socketpair()
+        # a process that stops in the middle of a message is as hung as one that does not answer
+        whole_s = int(timeout_s)
+        limit = struct.pack("@ll", whole_s, int((timeout_s - whole_s) * 1e6))
+        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ends[0].setsockopt(socket.SOL_SOCKET, way, limit)
+        mine, theirs = (connection.Connection(end.detach()) for end in ends)
+        number = theirs.fileno()
+        options = {"pass_fds": (number,), "start_new_session": True}
+    try:
+        process = subprocess.Popen(  # noqa: S603 - this Python, with a text of our own
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _START,
+                json.dumps([entry for entry in sys.path if isinstance(entry, str)]),
+                str(number),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+    except OSError as error:
+        mine.close()
+        raise FmuError(
+            f"{label}: the process for it cannot be started with {sys.executable!r} ({error}); free some memory or "
+            "processes, or set `trusted: true` to run the FMU in this process"
+        ) from error
+    finally:
+        theirs.close()
+    return process, mine
+
+
+def _how_it_ended(code: int) -> str:
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        meaning = f" ({_MEANINGS[name]})" if name in _MEANINGS else ""
+        return f"crashed with {name}{meaning}"
+    if code > _LARGEST_EXIT_CODE:
+        return f"crashed with Windows status {code:#010x}"
+    return f"ended its process with exit code {code}"
+
+
+class _LastWords:
+    """Takes what a process prints, and keeps the end of it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._kept = b""
+        output = process.stdout
+        if output is None:
+            raise ValueError("the process was started without a pipe for its output")
+        self._descriptor = os.dup(output.fileno())
+        output.close()
+        # a daemon, and the owner of the descriptor: what the FMU has started may keep the other end open
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            while chunk := os.read(self._descriptor, 65536):
+                self._kept = (self._kept + chunk)[-_LAST_WORDS:]
+        finally:
+            os.close(self._descriptor)
+
+    def end(self) -> None:
+        """Wait until everything is read; the process has ended."""
+        self._thread.join(1.0)
+
+    def quoted(self) -> str:
+        """Return the last lines for a message; empty where nothing was printed."""
+        lines = self._kept.decode(errors="replace").strip().splitlines()[-8:]
+        return ". The last it printed:\n  " + "\n  ".join(lines) if lines else ""

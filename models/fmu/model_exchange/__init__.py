@@ -1,0 +1,1 @@
+"""Model Exchange of N devices, solved by CVode."""

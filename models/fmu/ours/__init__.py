@@ -1,0 +1,1 @@
+"""The FMUs that come with the program, and their export with parameters of the user."""
