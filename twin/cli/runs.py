@@ -1,58 +1,26 @@
-"""The commands. They parse, call and translate errors into exit codes; nothing is computed here.
-
-Exit codes: 0 done, 1 a run failed, 2 bad input, 3 finished but limits violated (only with
-``--fail-on-violation``), 130 interrupted.
-"""
+"""Commands that run a scenario, and those that read a stored run."""
 
 import contextlib
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twin.errors import InputError, ScenarioError, TwinError
+from twin.cli.options import EXIT_FAILED, EXIT_VIOLATED, Debug, Json, RunFolder, ScenarioFile
+from twin.cli.shell import guarded
+from twin.errors import InputError
 
 if TYPE_CHECKING:
     from twin.runner import RunResult
 
-__all__ = ["app", "main"]
+__all__ = ["compare", "export", "report", "run_command"]
 
-EXIT_FAILED = 1
-EXIT_BAD_INPUT = 2
-EXIT_VIOLATED = 3
-EXIT_INTERRUPTED = 130
-
-OPTION_NAMES = {"period.start": "--from", "period.days": "--days", "seed": "--seed"}
+_OPTION_NAMES = {"period.start": "--from", "period.days": "--days", "seed": "--seed"}
 """Options that override a scenario value, by the field they set."""
-MOST_MISTAKES = 50
-"""More are counted, not shown."""
-
-app = typer.Typer(
-    name="twin",
-    help="gemello: a digital twin of a distribution feeder with its energy communities.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (YAML).")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run: results/<scenario>/<run>.")]
-Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
 
 
-def main() -> None:
-    """Run the command line."""
-    app()
-
-
-@app.command("run")
 def run_command(
     scenario: ScenarioFile,
     strategy: Annotated[
@@ -85,7 +53,7 @@ def run_command(
         if out.exists() and not out.is_dir():
             raise InputError(f"--out {out}: is a file; name a folder")
         changed = _changed(start=start, days=days, seed=seed)
-        loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
+        loaded = load_scenario(scenario, overrides=changed, option_names=_OPTION_NAMES)
         options = RunOptions(strategies=strategy, out=out, changed=changed)
         if json_out:
             # what a strategy prints must not mix with the JSON
@@ -104,90 +72,9 @@ def run_command(
             return EXIT_FAILED
         return EXIT_VIOLATED if fail_on_violation and result.violated else 0
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
-@app.command()
-def check(scenario: ScenarioFile, debug: Debug = False) -> None:
-    """Check a scenario and everything it refers to, without running it."""
-
-    def work() -> int:
-        from twin import console
-        from twin.prepare import prepare
-        from twin.runner_files import communities_in_words, implausible, left_out
-        from twin.scenario import load_scenario
-
-        prepared = prepare(load_scenario(scenario))
-        plant, feeder = prepared.plant, prepared.feeder
-        console.say(
-            f"{scenario}: good. {len(feeder.bus_name)} buses, {plant.n_homes} homes, {len(plant.pv_name)} PV, "
-            f"{len(plant.battery_name)} batteries, {plant.n_steps} steps of {plant.dt_s} s, engine "
-            f"{prepared.engine.name}, strategies {', '.join(prepared.strategies)}."
-        )
-        for community in communities_in_words(plant.communities):
-            console.say(community)
-        for note in (*feeder.notes, *left_out(prepared), *implausible(prepared), *plant.communities.notes):
-            console.say(f"note: {note}")
-        return 0
-
-    _guarded(work, debug=debug)
-
-
-@app.command("check-controller")
-def check_controller_command(
-    controller: Annotated[
-        str, typer.Argument(metavar="CLASS", help="module:Class, file.py:Class or a built-in name.")
-    ],
-    scenario: Annotated[
-        Path | None,
-        typer.Option("--scenario", help="Check on the plant of this scenario instead of a made-up one."),
-    ] = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="KEY=VALUE", help="A parameter; may be repeated.")
-    ] = None,
-    limit_ms: Annotated[
-        float, typer.Option("--limit-ms", help="Largest median time of decide; a finding above it.")
-    ] = 50.0,
-    json_out: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Check that a strategy keeps to the contract; exit code 1 if it does not."""
-
-    def work() -> int:
-        from twin import console
-        from twin.conformance import Limits, Subject, check_controller, read_params
-        from twin.console_conformance import conformance_table
-        from twin.control.registry import resolve
-
-        params, limits = read_params(() if param is None else param), Limits(decide_ms=limit_ms)
-        # what is printed while a class is loaded must not mix with the result
-        with contextlib.redirect_stdout(sys.stderr):
-            subject = Subject(name=controller, factory=resolve(controller, Path.cwd()), params=params)
-            case = None
-            if scenario is not None:
-                from twin.conformance.from_scenario import case_of_file
-
-                case = case_of_file(scenario)
-        report = check_controller(subject, case=case, limits=limits)
-        if json_out:
-            console.json_line(report.to_dict())
-        else:
-            conformance_table(report)
-        return 0 if report.passed else EXIT_FAILED
-
-    _guarded(work, debug=debug)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of scenario files, for editors."""
-    from twin import console
-    from twin.scenario import scenario_json_schema
-
-    console.json_line(scenario_json_schema())
-
-
-@app.command()
 def report(
     run: RunFolder,
     member: Annotated[
@@ -210,10 +97,9 @@ def report(
             console.say(f"member {home}: {console.path_text(page)}")
         return 0
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
-@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     json_out: Json = False,
@@ -246,10 +132,9 @@ def compare(
             )
         return 0
 
-    _guarded(work, debug=debug)
+    guarded(work, debug=debug)
 
 
-@app.command()
 def export(
     run: RunFolder,
     strategy: Annotated[str, typer.Option("--strategy", help="Name of the strategy.")],
@@ -276,43 +161,7 @@ def export(
         console.say(f"{axis} of {strategy}: {console.path_text(to)}")
         return 0
 
-    _guarded(work, debug=debug)
-
-
-@app.command()
-def feeder(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="CODE|FILE", help="simbench:CODE, pandapower:NAME, or a .json or .xlsx file."),
-    ],
-    json_out: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Print what is on a feeder."""
-
-    def work() -> int:
-        from models.errors import FeederError
-        from models.feeder import describe, load_feeder
-        from twin import console
-
-        try:
-            description = describe(load_feeder(_full_source(source), Path.cwd()))
-        except FeederError as error:
-            raise InputError(str(error)) from error
-        if json_out:
-            console.json_line(description)
-        else:
-            console.feeder_table(description)
-        return 0
-
-    _guarded(work, debug=debug)
-
-
-def _full_source(source: str) -> str:
-    """Let a bare SimBench code stand for itself."""
-    is_file = Path(source).suffix.lower() in {".json", ".xlsx", ".xls"} or Path(source).exists()
-    is_code = ":" not in source and not is_file
-    return f"simbench:{source}" if is_code else source
+    guarded(work, debug=debug)
 
 
 def _changed(*, start: str | None, days: int | None, seed: int | None) -> dict[str, Any]:
@@ -354,34 +203,3 @@ def _show_result(result: "RunResult", report: Path, *, json_out: bool, quiet: bo
             for caution in result.cautions:
                 console.say(f"note: {caution}")
         console.say(f"report: {console.path_text(report)}")
-
-
-def _error_text(error: TwinError) -> str:
-    if not isinstance(error, ScenarioError) or len(error.mistakes) <= MOST_MISTAKES:
-        return f"error: {error}"
-    shown = "\n".join(str(mistake) for mistake in error.mistakes[:MOST_MISTAKES])
-    return f"error: {shown}\n... and {len(error.mistakes) - MOST_MISTAKES} more mistakes"
-
-
-def _guarded(work: Callable[[], int], *, debug: bool) -> None:
-    """Run a command's work and leave with its exit code; one line per error unless ``debug``."""
-    # a job that is cancelled ends like one that is interrupted, with what it has stored
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = work()
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was stored is kept", err=True)
-        code = EXIT_INTERRUPTED
-    except TwinError as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(_error_text(error), err=True)
-        code = EXIT_BAD_INPUT if isinstance(error, InputError) else EXIT_FAILED
-    except Exception as error:  # noqa: BLE001  # the last resort of a command line
-        if debug:
-            traceback.print_exc()
-        typer.echo(
-            f"error: {type(error).__name__}: {error} (this is a defect; --debug shows where)", err=True
-        )
-        code = EXIT_FAILED
-    sys.exit(code)
