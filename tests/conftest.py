@@ -133,6 +133,7 @@ class TinyFeeder:
             Axis.LOAD: context.home_name,
             Axis.PV: tuple(f"PV {i}" for i in self.pv_home),
             Axis.BATTERY: tuple(f"Battery {i}" for i in self.battery_home),
+            Axis.STATE: (),
         }
 
     def step(self, step: int, kind: int, noise: np.ndarray) -> dict[str, np.ndarray]:
@@ -200,6 +201,7 @@ class TinyFeeder:
             "battery.p_kw": battery,
             "battery.q_kvar": 0 * battery,
             "battery.soc": np.full(len(battery), 0.5),
+            "state.value": np.zeros(0),
         }
 
 

@@ -36,6 +36,7 @@ HEADLINES: tuple[str, ...] = (
     "curtailed_kwh",
     "battery_cycles_mean",
     "stored_change_kwh",
+    "unmet_kwh",
     "shared_kwh",
     "shared_injected_percent",
     "incentive_eur",

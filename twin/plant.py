@@ -4,16 +4,19 @@ Sign: consumption positive. Order is the scenario's and is fixed at assembly; in
 home -> bus. A *home* is a connection point (POD): everything behind one meter.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.battery import BatteryFleet
+from models.devices.base import DeviceBlock
 from models.inverter import InverterFleet
 from twin.members import NOBODY, Communities
+from twin.signals import Axis
 
-__all__ = ["NO_MARKET", "FloatArray", "IntArray", "Market", "Plant", "Tariff", "total_by"]
+__all__ = ["NO_MARKET", "BlockPlan", "FloatArray", "IntArray", "Market", "Plant", "Tariff", "total_by"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -56,6 +59,30 @@ NO_MARKET = Market()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class BlockPlan:
+    """N devices that keep their own state: a model in arrays, or an FMU. Opened afresh for every strategy."""
+
+    label: str
+    axis: Axis
+    """What the devices are to the plant: LOAD, PV or BATTERY."""
+    position: IntArray
+    """Position of each device on that axis, shape (N,)."""
+    home: IntArray
+    """Home of each device, shape (N,)."""
+    open: Callable[[], DeviceBlock]
+    """Return a fresh block; raises an error of ``models`` where it cannot start."""
+    series: Mapping[str, NDArray[np.floating]]
+    """Inputs that are known ahead, by name: shape (T, N), or (T, 1) or (1, N) where one value serves all.
+
+    Every other input of the block is a live signal; ``twin.simulators.blocks`` has the list.
+    """
+    record: tuple[tuple[str, str], ...] = ()
+    """Outputs that are stored: name of the output, unit."""
+    origin: str = "a model in arrays"
+    """What computes the devices, for the manifest: for an FMU its file, fingerprint, tool, interface and where it runs."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Plant:
     """Everything the simulators need that does not depend on the strategy. H homes, L loads, P PV, B batteries."""
 
@@ -84,11 +111,19 @@ class Plant:
     tariff: Tariff
     communities: Communities = NOBODY
     market: Market = NO_MARKET
+    blocks: tuple[BlockPlan, ...] = ()
+    """Devices of the plant that keep their own state; their entries in the arrays above hold places and ratings."""
 
     @property
     def n_homes(self) -> int:
         """Number of homes H."""
         return len(self.home_name)
+
+    @property
+    def appliance_load(self) -> IntArray:
+        """Position among the loads of each appliance, shape (A,): a load that keeps its own state."""
+        found = [plan.position for plan in self.blocks if plan.axis is Axis.LOAD]
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
     @property
     def load_bus(self) -> IntArray:

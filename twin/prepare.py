@@ -24,6 +24,7 @@ from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
+from twin.simulators.blocks import state_names
 from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
@@ -159,6 +160,7 @@ def signal_names(prepared: Prepared) -> dict[Axis, tuple[str, ...]]:
         Axis.LOAD: plant.load_name,
         Axis.PV: plant.pv_name,
         Axis.BATTERY: plant.battery_name,
+        Axis.STATE: state_names(plant),
     }
 
 
@@ -224,6 +226,8 @@ def _site(plant: Plant, shared_value: FloatArray) -> Site:
         battery=plant.battery,
         start_utc_s=plant.start_utc_s,
         communities=plant.communities,
+        appliance_name=tuple(plant.load_name[position] for position in plant.appliance_load),
+        appliance_home=plant.load_home[plant.appliance_load],
         shared_value_eur_kwh=shared_value,
     )
     _locked(site)
@@ -247,6 +251,7 @@ def _context(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> KpiContext
         pv_home=tuple(plant.pv_home.tolist()),
         battery_home=tuple(plant.battery_home.tolist()),
         battery_capacity_kwh=tuple(plant.battery.capacity_kwh.tolist()),
+        state_name=state_names(plant),
         limits=KpiLimits(
             vm_min_pu=limits.vm_min_pu,
             vm_max_pu=limits.vm_max_pu,

@@ -132,7 +132,8 @@ def run(
             progress.begin(name, prepared.plant.n_steps)
             manifest = manifest.with_strategy(name, RunStatus.RUNNING)
             write_manifest(folder, manifest)
-            result, steps = _run_strategy(folder, prepared, name, progress)
+            result, steps, told = _run_strategy(folder, prepared, name, progress)
+            manifest = manifest.with_cautions(*(f"{result.label}: {event}" for event in told))
             manifest = manifest.with_strategy(name, result.status, steps_done=steps, message=result.message)
             results.append(result)
             progress.end(name, result.status)
@@ -188,8 +189,8 @@ def _json(data: object) -> bytes:
 
 def _run_strategy(
     folder: Path, prepared: Prepared, name: str, progress: Progress
-) -> tuple[StrategyResult, int]:
-    """Return what came out of a strategy and the number of steps stored."""
+) -> tuple[StrategyResult, int, tuple[str, ...]]:
+    """Return what came out of a strategy, the number of steps stored, and what devices had to tell."""
     label = prepared.loaded.scenario.strategies[name].label
     accumulator, accounts = KpiAccumulator(prepared.context), Accounts(prepared)
 
@@ -202,7 +203,7 @@ def _run_strategy(
     try:
         with writer:
             writer.event("started", 0, strategy=name)
-            run_world(work, lambda done: progress.step(name, done))
+            told = run_world(work, lambda done: progress.step(name, done))
         closing = accounts.close(work.controller, accumulator.battery_change_kwh())
         writer.event("finished", prepared.plant.n_steps, strategy=name)
     except StoreError:
@@ -212,7 +213,7 @@ def _run_strategy(
         failed = StrategyResult(
             name=name, label=label, status=RunStatus.FAILED, message=str(error), values=(), verdicts=()
         )
-        return failed, writer.next_step
+        return failed, writer.next_step, ()
     closing.write(folder / name, prepared)
     values = _in_order((*accumulator.values(), *closing.values))
     write_rows(folder / name / layout.KPI, [asdict(value) for value in values])
@@ -225,7 +226,7 @@ def _run_strategy(
         values=values,
         verdicts=verdicts(values, prepared.context),
     )
-    return finished, prepared.plant.n_steps
+    return finished, prepared.plant.n_steps, told
 
 
 def _in_order(values: Sequence[KpiValue]) -> tuple[KpiValue, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.feeder import separate_parts
 from models.feeder.base import Feeder
 from twin.members import Communities
-from twin.plant import total_by
+from twin.plant import Plant, total_by
 from twin.prepare import Prepared, signal_names
 from twin.scenario.market import ZONE
 from twin.signals import Axis
@@ -226,4 +226,21 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
     if prepared.external:
         names = ", ".join(source.name for source in prepared.external)
         notes.append(f"Forecasts do not know the power of third-party simulators ({names}).")
+    notes += _of_blocks(plant)
     return tuple(notes)
+
+
+def _of_blocks(plant: Plant) -> list[str]:
+    """Return what computes the devices that keep their own state, and what that changes."""
+    sentences = [
+        f"{plan.label}: {len(plan.position)} devices, computed by {plan.origin}." for plan in plant.blocks
+    ]
+    if len(plant.appliance_load) > 0:
+        sentences.append(
+            "Forecasts do not know the power of appliances (water heaters, chargers, FMUs at a terminal): they count as 0 ahead."
+        )
+    if sentences:
+        sentences.append(
+            "Devices with a state of their own see the voltage of the step before, and their power is final."
+        )
+    return sentences

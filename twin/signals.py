@@ -26,6 +26,8 @@ class Axis(StrEnum):
     LOAD = "load"
     PV = "pv"
     BATTERY = "battery"
+    STATE = "state"
+    """Outputs of devices that keep their own state, as far as they are stored; the unit is in the entity's name."""
 
 
 class Sign(StrEnum):
@@ -133,6 +135,14 @@ RECORDED: tuple[Signal, ...] = (
         quantum=1e-4,
         text="state of charge at the start of the step",
     ),
+    Signal(
+        axis=Axis.STATE,
+        name="value",
+        unit="as named",
+        sign=Sign.NONE,
+        quantum=0.0,
+        text="output of a device: powers are means over the step, states are those at its end",
+    ),
 )
 """What a run stores, in the store's order."""
 
@@ -146,6 +156,16 @@ _INTERNAL: tuple[Signal, ...] = (
         text="last step that is recorded; keeps the series from running ahead of the feeder",
     ),
     _power(Axis.PV, "p_ask_kw", "active power the device gives before voltage-dependent functions"),
+    _power(Axis.PV, "q_ask_kvar", "reactive power that the device itself chooses"),
+    _power(Axis.LOAD, "p_set_kw", "set-point of the strategy for a load that can be controlled"),
+    Signal(
+        axis=Axis.STATE,
+        name="load_value",
+        unit="as named",
+        sign=Sign.NONE,
+        quantum=0.0,
+        text="stored outputs of loads, before those of PV generators and batteries are there",
+    ),
     _power(Axis.PV, "p_limit_kw", "largest feed-in allowed by the strategy", Sign.MAGNITUDE),
     _power(Axis.BATTERY, "p_set_kw", "set-point of the strategy"),
     _power(Axis.BATTERY, "p_ask_kw", "active power the device gives before voltage-dependent functions"),

@@ -23,6 +23,7 @@ __all__ = [
     "power_in_kw",
     "price_eur_kwh",
     "price_eur_mwh",
+    "volts",
 ]
 
 SECONDS_PER_MINUTE = 60
@@ -30,6 +31,7 @@ SECONDS_PER_HOUR = 3600
 SECONDS_PER_DAY = 86400
 HOURS_PER_DAY = 24
 _KWH_PER_MWH = 1000.0
+_LOW_VOLTAGE_V = 230.0
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
@@ -54,6 +56,11 @@ def price_eur_kwh(price_eur_mwh: FloatOrArray) -> FloatOrArray:
     return price_eur_mwh / _KWH_PER_MWH
 
 
+def volts(vm_pu: FloatOrArray) -> FloatOrArray:
+    """Return a voltage [pu] of a low-voltage connection point between phase and neutral [V]; 230 V at 1 pu."""
+    return vm_pu * _LOW_VOLTAGE_V
+
+
 def hours(duration_s: float) -> float:
     """Return a duration [s] in hours [h]."""
     return duration_s / SECONDS_PER_HOUR
@@ -67,21 +74,26 @@ _INTERNAL = {
     "EUR/MWh": ("EUR/kWh", 1e-3),
     "kg/kWh": ("kg/kWh", 1.0),
     "g/kWh": ("kg/kWh", 1e-3),
+    "degC": ("degC", 1.0),
+    "l/min": ("l/min", 1.0),
     "1": ("1", 1.0),
 }
 _KWH_PER_UNIT = {"Wh": 1e-3, "kWh": 1.0, "MWh": 1e3}
+_LITRES = "l"
 
 
 def internal_unit(unit: str) -> str:
-    """Return the unit that a series in ``unit`` has inside the program: kW, EUR/kWh, kg/kWh or 1.
+    """Return the unit that a series in ``unit`` has inside the program: kW, EUR/kWh, kg/kWh, degC, l/min or 1.
 
-    Known are W, kW, MW, Wh, kWh, MWh (energy of each interval), EUR/kWh, EUR/MWh, kg/kWh, g/kWh and 1; others raise
-    ``ValueError``.
+    Known are W, kW, MW, Wh, kWh, MWh (energy of each interval), EUR/kWh, EUR/MWh, kg/kWh, g/kWh, degC, l/min, l (litres of
+    each interval) and 1; others raise ``ValueError``.
     """
     if unit in _KWH_PER_UNIT:
         return "kW"
+    if unit == _LITRES:
+        return "l/min"
     if unit not in _INTERNAL:
-        raise ValueError(f"no unit {unit!r}; known are {', '.join((*_INTERNAL, *_KWH_PER_UNIT))}")
+        raise ValueError(f"no unit {unit!r}; known are {', '.join((*_INTERNAL, *_KWH_PER_UNIT, _LITRES))}")
     return _INTERNAL[unit][0]
 
 
@@ -89,6 +101,8 @@ def in_internal_unit(values: NDArray[np.float64], unit: str, dt_s: float) -> NDA
     """Return a series in ``unit`` over intervals of ``dt_s`` [s] in its :func:`internal_unit`."""
     if unit in _KWH_PER_UNIT:
         return mean_power_kw(values * _KWH_PER_UNIT[unit], dt_s)
+    if unit == _LITRES:
+        return values * (SECONDS_PER_MINUTE / dt_s)
     internal_unit(unit)
     return values * _INTERNAL[unit][1]
 

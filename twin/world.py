@@ -17,6 +17,7 @@ from twin.errors import RunError
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
+from twin.simulators.blocks import Blocks, open_blocks, state_names
 from twin.simulators.control import ControlCore
 from twin.simulators.devices import DevicesCore
 from twin.simulators.exogenous import ExogenousCore, ExternalInput
@@ -72,24 +73,26 @@ class StrategyRun:
     """A third-party simulator that delivers nothing for this long is given up."""
 
 
-def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> None:
+def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, ...]:
     """Run one strategy from the first to the last step.
 
     Args:
         run: The parts.
         on_step: Called with the number of finished steps after each step.
 
+    Returns:
+        What devices have to tell about the run, such as a restart of an FMU.
+
     Raises:
-        RunError: a step failed (it is named), a simulator stopped early or stalled, or the wiring does not fit.
+        RunError: a device cannot start, a step failed (it is named), a simulator stopped early or stalled, or the wiring does not fit.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(_run(run, on_step))
-        return
+        return asyncio.run(_run(run, on_step))
     # A notebook has a loop running already; a world needs one of its own.
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(asyncio.run, _run(run, on_step)).result()
+        return pool.submit(asyncio.run, _run(run, on_step)).result()
 
 
 def _quiet_at_shutdown(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
@@ -98,25 +101,13 @@ def _quiet_at_shutdown(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -
         loop.default_exception_handler(about)
 
 
-async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
+async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, ...]:
     asyncio.get_running_loop().set_exception_handler(_quiet_at_shutdown)
-    sink = _CountingSink(run.sink, on_step)
-    cores = step_cores(run, sink)
-    check_wiring(cores, [source.port for source in run.external])
-    before_first = before_first_step(run.plant)
-    groups: dict[str, StepCore] = {
-        name: Group(name, [cores[member] for member in members], before_first)
-        for name, members in GROUPS.items()
-    }
     state = RunState()
-    config: dict[str, Any] = {
-        name: {"python": f"{CoreSimulator.__module__}:{CoreSimulator.__qualname__}"} for name in groups
-    }
-    config |= {source.name: dict(source.starter) for source in run.external}
     try:
-        async with mosaik.AsyncWorld(config, {"start_timeout": _START_S}, cache=False) as world:
-            await _assemble(world, groups, state, run)
-            await _play(world, sink, run)
+        with open_blocks(run.plant) as blocks:
+            await _step_to_the_end(run, on_step, state, blocks)
+            told = blocks.events()
     except RunError as error:
         raise type(error)(_at(run.plant, state, str(error))) from error
     except ModelError as error:
@@ -124,6 +115,27 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> None:
     except Exception as error:
         raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}")) from error
     _check_finished(run.plant, state)
+    return told
+
+
+async def _step_to_the_end(
+    run: StrategyRun, on_step: Callable[[int], None], state: RunState, blocks: Blocks
+) -> None:
+    sink = _CountingSink(run.sink, on_step)
+    cores = step_cores(run, sink, blocks)
+    check_wiring(cores, [source.port for source in run.external])
+    before_first = before_first_step(run.plant)
+    groups: dict[str, StepCore] = {
+        name: Group(name, [cores[member] for member in members], before_first)
+        for name, members in GROUPS.items()
+    }
+    config: dict[str, Any] = {
+        name: {"python": f"{CoreSimulator.__module__}:{CoreSimulator.__qualname__}"} for name in groups
+    }
+    config |= {source.name: dict(source.starter) for source in run.external}
+    async with mosaik.AsyncWorld(config, {"start_timeout": _START_S}, cache=False) as world:
+        await _assemble(world, groups, state, run)
+        await _play(world, sink, run)
 
 
 async def _play(world: mosaik.AsyncWorld, sink: "_CountingSink", run: StrategyRun) -> None:
@@ -172,11 +184,12 @@ def axis_sizes(plant: Plant, feeder: Feeder) -> dict[Axis, int]:
         Axis.LOAD: len(plant.load_name),
         Axis.PV: len(plant.pv_name),
         Axis.BATTERY: len(plant.battery_name),
+        Axis.STATE: len(state_names(plant)),
     }
 
 
-def step_cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
-    """Return the five cores of a run by name, in the order of the step."""
+def step_cores(run: StrategyRun, sink: Sink, blocks: Blocks) -> dict[str, StepCore]:
+    """Return the five cores of a run by name, in the order of the step; ``blocks`` stay open while they are used."""
     plant = run.plant
     sizes = axis_sizes(plant, run.feeder)
     inputs = [
@@ -184,9 +197,9 @@ def step_cores(run: StrategyRun, sink: Sink) -> dict[str, StepCore]:
         for source in run.external
     ]
     cores: tuple[StepCore, ...] = (
-        ExogenousCore(plant, sizes, inputs),
+        ExogenousCore(plant, sizes, inputs, blocks=blocks),
         ControlCore(plant, sizes, controller=run.controller, site=run.site, forecast=run.forecast),
-        DevicesCore(plant, sizes),
+        DevicesCore(plant, sizes, blocks=blocks),
         FeederCore(plant, sizes, feeder=run.feeder, engine=run.engine),
         RecorderCore(sizes, dt_s=plant.dt_s, free_buses=run.feeder.free_buses, sink=sink),
     )
@@ -219,6 +232,7 @@ def before_first_step(plant: Plant) -> dict[str, np.ndarray[Any, np.dtype[np.flo
         "battery.p_kw": np.zeros(len(plant.battery_name)),
         "home.vm_pu": np.full(plant.n_homes, np.nan),
         "home.p_kw": np.full(plant.n_homes, np.nan),
+        "load.p_set_kw": np.full(len(plant.load_name), np.inf),
         "feeder.step_done": np.array([-1.0]),
     }
     for values in before.values():

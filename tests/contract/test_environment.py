@@ -148,11 +148,11 @@ def test_an_episode_stores_the_same_files_and_kpis_as_the_command(load_small, tm
     )
     with writer:
         infos = played(TwinEnv(prepared, sink=writer), SelfConsumption)
-    for axis in Axis:
+    for axis in set(Axis) - {Axis.STATE}:
         there = sorted((stored.folder / "self_consumption" / axis.value).glob("*.parquet"))
         here = sorted((tmp_path / "episode" / axis.value).glob("*.parquet"))
+        assert there, f"axis {axis} has parts"
         assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there], axis
-    assert there, "the last axis has parts"
     kpis = infos[-1]["kpi"]
     rows = {row["name"]: row["value"] for row in stored.strategy("self_consumption").kpis()}
     assert kpis == {name: rows[name] for name in kpis}

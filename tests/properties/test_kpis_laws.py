@@ -21,6 +21,7 @@ SIZES = {
     Axis.LOAD: 5,
     Axis.PV: 3,
     Axis.BATTERY: 2,
+    Axis.STATE: 3,
 }
 
 
@@ -41,13 +42,18 @@ def make_run(seed, dt_s, n_steps, offset_s):
         battery_home=(1, 2),
         battery_capacity_kwh=(5.0, 7.5),
         limits=KpiLimits(vm_min_pu=0.95, vm_max_pu=1.05),
+        state_name=("car unmet_kwh [kWh]", "car soc [1]", "tank unmet_kwh [kWh]"),
     )
     arrays = {}
     for key, axis in NEEDED.items():
         values = rng.normal(size=(n_steps, SIZES[axis])) * 10
         if key == "bus.vm_pu":
             values = 1 + 0.06 * rng.normal(size=values.shape)
-        elif key == "load.p_kw" or key.endswith(("percent", "kva", "eur_kwh", "iterations")):
+        elif (
+            key == "load.p_kw"
+            or key.endswith(("percent", "kva", "eur_kwh", "iterations"))
+            or key == "state.value"
+        ):
             values = np.abs(values)
         elif key == "battery.soc":
             values = rng.uniform(size=values.shape)
@@ -118,6 +124,7 @@ def permuted(context, arrays, rng):
         load_home=homes(context.load_home, Axis.LOAD),
         pv_home=homes(context.pv_home, Axis.PV),
         battery_home=homes(context.battery_home, Axis.BATTERY),
+        state_name=picked(context.state_name, Axis.STATE),
         battery_capacity_kwh=picked(context.battery_capacity_kwh, Axis.BATTERY),
     )
     return changed, {key: array[:, order[NEEDED[key]]] for key, array in arrays.items()}
@@ -205,6 +212,8 @@ def test_splitting_every_step_in_three_changes_no_energy_and_no_quarter(seed, n_
     fine_arrays = {key: np.repeat(array, 3, axis=0) for key, array in arrays.items()}
     part = np.tile([0, 1 / 12, 2 / 12], n_steps)[:, None]
     fine_arrays["battery.soc"] += (part * fine_arrays["battery.p_kw"] / capacity_kwh).astype(np.float32)
+    # what an appliance lacks is an energy of the step
+    fine_arrays["state.value"] = fine_arrays["state.value"] / np.float32(3)
     coarse_values = evaluate(context, arrays)[0]
     fine_values = evaluate(fine, fine_arrays)[0]
     for coarse, value in zip(coarse_values, fine_values, strict=True):

@@ -83,8 +83,40 @@ def test_each_level_of_scenario_06_leaves_the_members_better_off(play):
     assert net_eur["aggregator_mpc"] < net_eur["aggregator_persistence"] < net_eur["none"]
 
 
-def test_the_strategy_of_scenario_03_is_the_users_own(play):
-    reader = play("03_own_strategy.yaml")
+@pytest.mark.timeout(600)
+def test_the_fmus_of_scenario_03_give_the_key_figures_of_the_models(play, tmp_path):
+    reader = play("03_fmu_devices.yaml")
+    text = (FOLDER / "03_fmu_devices.yaml").read_text()
+    assert text.count("as: fmu") >= 4
+    path = tmp_path / "as_models.yaml"
+    path.write_text(text.replace("as: fmu", "as: model"))
+    chosen = ("none", "self_consumption")
+    as_models = RunReader(run(load_scenario(path), RunOptions(out=tmp_path, strategies=chosen)).folder)
+    for name in chosen:
+        by_fmu, by_model = (
+            {row["name"]: row["value"] for row in found.strategy(name).kpis() if row["value"] is not None}
+            for found in (reader, as_models)
+        )
+        del by_fmu["balance_error_percent"], by_model["balance_error_percent"]  # rounding of the power flow
+        assert by_fmu == pytest.approx(by_model, rel=1e-6, abs=1e-6)
+
+
+def test_the_foreign_fmus_of_scenario_03_do_what_their_comments_say(play):
+    strategy = play("03_fmu_devices.yaml").strategy("none")
+    names = strategy.names(Axis.LOAD)
+    lamps, pump = (names.index(name) for name in ("Heat lamps", "Well pump"))
+    p_kw, q_kvar = strategy.series("load.p_kw", [lamps, pump]), strategy.series("load.q_kvar", [pump])
+    low_pu, high_pu = (strategy.series(f"feeder.vm_{end}_pu")[:-1, 0] for end in ("min", "max"))
+    assert np.all(p_kw[1:, 0] >= 3.0 * (2 * low_pu - 1) - 1e-3), "voltage of the step before"
+    assert np.all(p_kw[1:, 0] <= 3.0 * (2 * high_pu - 1) + 1e-3)
+    assert np.all(p_kw[:360, 1] == 0.0)
+    assert p_kw[365, 1] == pytest.approx(4.0 * 5.5 / 10, abs=0.05), "half way up after five minutes"
+    assert np.allclose(p_kw[370:, 1], 4.0, atol=1e-3)
+    assert np.allclose(q_kvar[:, 0], p_kw[:, 1] / 2, atol=2e-3)
+
+
+def test_the_strategy_of_scenario_07_is_the_users_own(play):
+    reader = play("07_own_strategy.yaml")
     assert reader.strategies == ("none", "self_consumption", "night_charger")
     power = reader.strategy("night_charger").series("battery.p_kw")
     assert power[:16].max() > 0.0, "charges at night"

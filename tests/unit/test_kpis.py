@@ -34,6 +34,7 @@ def make_context(**changes):
         battery_home=(0,),
         battery_capacity_kwh=(2.0,),
         limits=KpiLimits(),
+        state_name=("car unmet_kwh [kWh]", "car soc [1]", "tank unmet_kwh [kWh]"),
     )
     return replace(context, **changes)
 
@@ -74,6 +75,7 @@ def make_arrays():
         "battery.p_kw": battery,
         # 2 kWh, no losses: 0.25 kWh more or less after a step of 1 kW
         "battery.soc": column(0.5, 0.5, 0.625, 0.75, 0.75, 0.625, 0.5, 0.5),
+        "state.value": np.hstack([column(0, 0, 3, 0, 0, 0, 0.5, 0), ones, 0.125 * ones]),
     }
 
 
@@ -137,6 +139,8 @@ EXPECTED = {
     "battery_cycles_mean": (0.25, "", None),
     "battery_cycles_max": (0.25, "a", None),
     "stored_change_kwh": (0.0, "", None),
+    # the car 3.5, the tank 8 * 0.125
+    "unmet_kwh": (4.5, "car", None),
     # a: imports 1+1+1+2+2 = 7, b: 10 kW steps at 0.25; exports 2 at 0.5, 2 and 1 at 0.25
     "cost_total_eur": ((7 + 10) / 4 * 0.25 - (2 * 0.5 + 3 * 0.25) / 4, "", None),
     "cost_mean_eur": (((7 + 10) / 4 * 0.25 - (2 * 0.5 + 3 * 0.25) / 4) / 2, "", None),
@@ -255,6 +259,15 @@ def test_without_pv_the_pv_figures_do_not_apply():
         assert values[name].value is None
         assert values[name].note.startswith("not applicable: no PV")
     assert values["self_sufficiency_feeder_percent"].value is None
+
+
+def test_without_appliances_that_tell_what_they_lack_the_unmet_need_does_not_apply():
+    arrays = make_arrays() | {"state.value": np.ones((8, 1), dtype=np.float32)}
+    values = evaluate(arrays, make_context(state_name=("car soc [1]",)))[0]
+    assert values["unmet_kwh"].value is None
+    assert values["unmet_kwh"].note.startswith("not applicable")
+    satisfied = make_arrays() | {"state.value": np.zeros((8, 3), dtype=np.float32)}
+    assert evaluate(satisfied, make_context())[0]["unmet_kwh"] == KpiValue("unmet_kwh", 0.0)
 
 
 def test_without_battery_the_cycles_do_not_apply():

@@ -30,6 +30,7 @@ NAMES = {
     Axis.LOAD: ("d0", "d1"),
     Axis.PV: ("p0",),
     Axis.BATTERY: (),
+    Axis.STATE: ("s0", "s1"),
 }
 
 
@@ -430,7 +431,7 @@ def test_the_same_values_give_the_same_bytes(tmp_path, clock):
     files = sorted(
         path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()
     )
-    assert len(files) == 7 * 3 + 1
+    assert len(files) == 8 * 3 + 1
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 

@@ -90,7 +90,9 @@ def test_signal_names_carry_their_unit():
         "kW": "_kw", "kvar": "_kvar", "pu": "_pu", "%": "_percent", "kVA": "_kva", "EUR/kWh": "_eur_kwh",
     }  # fmt: skip
     for entry in SIGNALS.values():
-        if entry.unit != "1":
+        if entry.axis is Axis.STATE:
+            assert entry.unit == "as named"
+        elif entry.unit != "1":
             assert entry.name.endswith(endings[entry.unit]), entry.key
 
 
@@ -101,7 +103,14 @@ def test_an_unknown_signal_is_named_with_those_there_are():
 
 def test_controllers_see_the_feeder_one_step_late():
     delayed = {(row.source, row.target) for row in CONNECTIONS if row.delayed}
-    back = {("devices", "control"), ("feeder", "control"), ("feeder", "devices"), ("recorder", "exogenous")}
+    back = {
+        ("control", "exogenous"),
+        ("devices", "control"),
+        ("feeder", "control"),
+        ("feeder", "devices"),
+        ("feeder", "exogenous"),
+        ("recorder", "exogenous"),
+    }
     assert delayed == back
     order = ["exogenous", "control", "devices", "feeder", "recorder"]
     for row in CONNECTIONS:

@@ -1,5 +1,6 @@
 """Scenario and feeder joined into a plant: every reference checked, every series cut to the period."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from models.battery import BatteryFleet
 from models.errors import DeviceError
 from models.feeder.base import Feeder
+from twin.assembly.appliances import add_appliances, assumptions
 from twin.assembly.batteries import BatteryRows, add_batteries
+from twin.assembly.blocks import block_plan
 from twin.assembly.communities import build_communities
+from twin.assembly.drafts import BlockDraft, BlockDrafts, EntryError
 from twin.assembly.generators import PvRows, add_pv
 from twin.assembly.homes import Homes
 from twin.assembly.inverters import inverter_fleet
@@ -21,15 +25,21 @@ from twin.assembly.prices import MarketSeries
 from twin.assembly.series import Period, SeriesBook, SourceFileError
 from twin.clock import utc_s
 from twin.errors import InputError, Mistake, ScenarioError
-from twin.plant import Plant
+from twin.plant import BlockPlan, Plant
 from twin.scenario import LoadedScenario
 from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
+from twin.scenario.inverter import InverterSpec
+from twin.scenario.kinds import BlockDevice
+from twin.scenario.marks import Path
 from twin.scenario.schema import ExternalSpec
+from twin.signals import Axis
 from twin.units import power_in_kw
 
 __all__ = ["ExternalLoad", "build_plant", "period_of"]
 
 Array = NDArray[np.float64]
+
+PLAIN_INVERTER = InverterSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +72,8 @@ def build_plant(loaded: LoadedScenario, feeder: Feeder) -> tuple[Plant, tuple[Ex
     assembly = _Assembly(loaded, feeder)
     assembly.place_loads()
     assembly.place_external()
-    assembly.place_generators_and_batteries()
+    assembly.place_behind_meters()
+    assembly.plan_blocks()
     assembly.read_prices()
     assembly.check()
     try:
@@ -84,6 +95,10 @@ class _Assembly:
         self._mistakes: list[Mistake] = []
         self._entries = [(device.field, device.spec) for device in loaded.devices]
         self._seeds = np.random.SeedSequence(loaded.scenario.seed).spawn(2)
+        self._homes_with: dict[str, list[int]] = defaultdict(list)
+        self._drafts = BlockDrafts()
+        self._blocks: list[BlockPlan] = []
+        self._assumed: list[str] = []
         self.external: list[ExternalLoad] = []
 
     def place_loads(self) -> None:
@@ -102,19 +117,51 @@ class _Assembly:
         for entry, spec in enumerate(self._loaded.scenario.external):
             self._attempt(f"external[{entry}]", partial(self._place_external, entry, spec))
 
-    def place_generators_and_batteries(self) -> None:
-        """Add PV and batteries; those that stand beside the other kind come last."""
-        book, homes = self._book, self._homes
-        order = np.random.default_rng(self._seeds[1]).permutation(len(homes.names))
-        for field, spec in sorted(self._entries, key=lambda entry: entry[1].beside is not None):
-            if isinstance(spec, PvSpec):
-                chosen = order if spec.beside is None else _only_first(self._batteries.home, self._pv.home)
-                add = partial(add_pv, spec, book=book, homes=homes, rows=self._pv, order=chosen)
-                self._attempt(field, add)
-            elif isinstance(spec, BatterySpec):
-                chosen = order if spec.beside is None else _only_first(self._pv.home, self._batteries.home)
-                add = partial(add_batteries, spec, book=book, homes=homes, rows=self._batteries, order=chosen)
-                self._attempt(field, add)
+    def place_behind_meters(self) -> None:
+        """Add PV, batteries and appliances; those that stand beside another kind come last."""
+        order = np.random.default_rng(self._seeds[1]).permutation(len(self._homes.names))
+        devices = sorted(self._loaded.devices, key=lambda device: device.spec.beside is not None)
+        for device in devices:
+            if not isinstance(device.spec, LoadSpec):
+                self._attempt(
+                    device.field, partial(self._place_behind_meter, device.spec, device.path, order)
+                )
+
+    def _place_behind_meter(self, spec: BlockDevice, path: Path, order: NDArray[np.int64]) -> None:
+        book, homes, with_kind = self._book, self._homes, self._homes_with
+        chosen = order if spec.beside is None else _only_first(with_kind[spec.beside], with_kind[spec.kind])
+        rows: PvRows | BatteryRows | LoadRows
+        if isinstance(spec, PvSpec):
+            axis, rows = Axis.PV, self._pv
+            first = len(rows.names)
+            add_pv(spec, book=book, homes=homes, rows=rows, order=chosen)
+        elif isinstance(spec, BatterySpec):
+            axis, rows = Axis.BATTERY, self._batteries
+            first = len(rows.names)
+            add_batteries(spec, book=book, homes=homes, rows=rows, order=chosen)
+        else:
+            axis, rows = Axis.LOAD, self._loads
+            first = len(rows.names)
+            add_appliances(spec, book=book, homes=homes, rows=rows, order=chosen)
+        with_kind[spec.kind] += rows.home[first:]
+        names, home = rows.names[first:], rows.home[first:]
+        self._drafts.add(spec, path, axis=axis, names=names, home=home, first=first)
+
+    def plan_blocks(self) -> None:
+        """Plan what computes the devices that keep their own state."""
+        for draft in self._drafts.all():
+            field = f"{draft.path[0]}[{draft.path[1]}]"
+            self._attempt(field, partial(self._plan_block, draft))
+
+    def _plan_block(self, draft: BlockDraft) -> None:
+        try:
+            plan = block_plan(draft, book=self._book, pv=self._pv, batteries=self._batteries)
+        except EntryError as error:
+            marks = self._loaded.marks
+            self._mistakes += [marks.mistake((*draft.path, *path), text) for path, text in error.problems]
+            return
+        self._blocks.append(plan)
+        self._assumed += assumptions(draft.specs)
 
     def read_prices(self) -> None:
         """Read prices and emissions."""
@@ -137,7 +184,11 @@ class _Assembly:
 
     def plant(self) -> Plant:
         """Return the plant."""
-        return _plant(self._book.period, self._homes, self._loads, self._pv, self._batteries, self._market)
+        for position in self._drafts.positions(Axis.PV):
+            self._pv.inverter[position] = PLAIN_INVERTER  # the block has the functions
+        plant = _plant(self._book.period, self._homes, self._loads, self._pv, self._batteries, self._market)
+        market = replace(plant.market, assumed=(*plant.market.assumed, *self._assumed))
+        return replace(plant, market=market, blocks=tuple(self._blocks))
 
     def _attempt(self, field: str, work: Callable[[], None]) -> None:
         try:

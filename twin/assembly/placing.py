@@ -8,16 +8,14 @@ from numpy.typing import NDArray
 
 from twin.assembly.homes import Homes
 from twin.errors import InputError
-from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
+from twin.scenario.kinds import Device
 
 __all__ = ["matching", "places"]
 
 IntArray = NDArray[np.int64]
 
 
-def places(
-    spec: LoadSpec | PvSpec | BatterySpec, homes: Homes, order: IntArray, *, fresh_home: bool
-) -> tuple[list[str], list[int]]:
+def places(spec: Device, homes: Homes, order: IntArray, *, fresh_home: bool) -> tuple[list[str], list[int]]:
     """Return names and homes of an entry placed by bus, home, share or beside; ``order`` holds the homes to choose from."""
     if spec.share is not None or spec.beside is not None:
         drawn = order if spec.share is None else homes.draw(spec.share, _fitting(order, homes, spec.match))

@@ -54,6 +54,10 @@ class Site:
     """Start of the run, seconds since 1970-01-01 UTC."""
     communities: Communities = NOBODY
     """Who shares energy with whom."""
+    appliance_name: tuple[str, ...] = ()
+    """Loads that keep their own state and may take a set-point: A water heaters, EV chargers, FMUs."""
+    appliance_home: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Home of each appliance, shape (A,)."""
     shared_value_eur_kwh: FloatArray = field(default_factory=lambda: np.zeros(0))
     """What a shared kWh earns each of the C communities: mean premium and valorisation of the period, shape (C,)."""
 
@@ -106,6 +110,8 @@ class Observation:
 
     ``NEVER_HEARD`` where nothing has arrived: the readings of that home are NaN then.
     """
+    appliance_kw: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Power of each appliance in this step, shape (A,); part of ``load_kw``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,6 +122,12 @@ class Proposal:
     """Set-point of each battery, shape (B,), charging positive."""
     pv_limit_kw: FloatArray | None = None
     """Largest feed-in power allowed to each PV generator, shape (P,), positive; None for no limit."""
+    appliance_kw: FloatArray | None = None
+    """Set-point of each appliance for the step after this one, shape (A,); infinite for as much as it wants, None for all.
+
+    A charger follows it within its limits, also below 0 where it can feed in; a water heater takes it as the largest
+    power allowed.
+    """
 
 
 class Controller(Protocol):

@@ -37,12 +37,29 @@ def checked(proposal: Proposal, site: Site) -> Proposal:
         home=site.battery_home,
         site=site,
     )
-    if proposal.pv_limit_kw is None:
-        return Proposal(battery_kw=battery_kw)
-    pv_limit_kw = _as_floats("pv_limit_kw", proposal.pv_limit_kw, shape=(len(site.pv_home),))
-    bad = np.isnan(pv_limit_kw) | (pv_limit_kw < 0.0)
-    _refuse("pv_limit_kw", pv_limit_kw, bad, device="PV generator", home=site.pv_home, site=site)
-    return Proposal(battery_kw=battery_kw, pv_limit_kw=pv_limit_kw)
+    return Proposal(
+        battery_kw=battery_kw,
+        pv_limit_kw=_checked_limit_kw(proposal.pv_limit_kw, site),
+        appliance_kw=_checked_appliance_kw(proposal.appliance_kw, site),
+    )
+
+
+def _checked_limit_kw(pv_limit_kw: FloatArray | None, site: Site) -> FloatArray | None:
+    if pv_limit_kw is None:
+        return None
+    limit_kw = _as_floats("pv_limit_kw", pv_limit_kw, shape=(len(site.pv_home),))
+    bad = np.isnan(limit_kw) | (limit_kw < 0.0)
+    _refuse("pv_limit_kw", limit_kw, bad, device="PV generator", home=site.pv_home, site=site)
+    return limit_kw
+
+
+def _checked_appliance_kw(appliance_kw: FloatArray | None, site: Site) -> FloatArray | None:
+    if appliance_kw is None:
+        return None
+    set_kw = _as_floats("appliance_kw", appliance_kw, shape=(len(site.appliance_home),))
+    bad = np.isnan(set_kw) | np.isneginf(set_kw)
+    _refuse("appliance_kw", set_kw, bad, device="appliance", home=site.appliance_home, site=site)
+    return set_kw
 
 
 def checked_guidance(guidance: Guidance, site: Site, *, source: str) -> Guidance:
@@ -117,6 +134,13 @@ def _guidance_field(name: str, values: FloatArray, site: Site, *, source: str) -
     return array
 
 
+_RULES = {
+    "battery_kw": "finite",
+    "pv_limit_kw": "at least 0, or inf for no limit",
+    "appliance_kw": "finite, or inf for as much as the appliance wants",
+}
+
+
 def _as_floats(name: str, values: FloatArray, *, shape: tuple[int]) -> FloatArray:
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -138,7 +162,7 @@ def _refuse(
     if not bad.any():
         return
     worst = int(np.flatnonzero(bad)[0])
-    rule = "at least 0, or inf for no limit" if name == "pv_limit_kw" else "finite"
+    rule = _RULES[name]
     raise ControllerError(
         f"{name}[{worst}] = {values[worst]:g} for {device} {worst} at home {site.home_name[home[worst]]!r} "
         f"({int(bad.sum())} of {len(bad)} are wrong): values must be {rule}; look for a division by zero or a "

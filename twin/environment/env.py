@@ -92,6 +92,7 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
         self.episodes = 0
         """Number of resets."""
         self._ended = True
+        self._loop: StepLoop | None = None
         self._start(self._spans[0])
 
     @property
@@ -157,11 +158,12 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
             RunError: the feeder could not be solved.
             gymnasium.error.ResetNeeded: the episode has ended, or none was started.
         """
-        if self._ended:
+        loop = self._loop
+        if self._ended or loop is None:
             raise gymnasium.error.ResetNeeded("no episode is running; call reset() first")
-        step = self._loop.step
-        signals = self._loop.play(proposal)
-        self._ended = self._loop.step == self._episode.plant.n_steps
+        step = loop.step
+        signals = loop.play(proposal)
+        self._ended = loop.step == self._episode.plant.n_steps
         outcome = outcome_of(
             step,
             signals,
@@ -177,7 +179,7 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
         if self._ended:
             info["kpi"] = self._record.kpis()
         else:
-            self._seen = self._loop.look()
+            self._seen = loop.look()
         return self._observations.values(self._seen), float(self._reward(outcome)), False, self._ended, info
 
     def _episodes(self, days: int | None) -> tuple[tuple[int, int], ...]:
@@ -201,6 +203,12 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
             raise InputError(f"reset: first_day {day!r} must be a whole number from 0 to {last}")
         return int(day)
 
+    def close(self) -> None:
+        """End the devices of the present episode; a reset opens them anew."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
     def _start(self, span: tuple[int, int]) -> None:
         first_step, n_steps = span
         self._episode = part_of(self._whole, first_step=first_step, n_steps=n_steps)
@@ -208,6 +216,7 @@ class TwinEnv(gymnasium.Env[Float32Array, Float32Array]):
         self._record = EpisodeRecord(self._episode.context, self._sink)
         self._shared = SharedEnergy(self._episode.plant)
         forecast = self._episode.forecast(NoControl(self._episode.site))
+        self.close()
         self._loop = StepLoop(self._episode, forecast=forecast, sink=self._record)
         self._seen = self._loop.look()
 

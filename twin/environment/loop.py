@@ -1,6 +1,7 @@
 """The software loop of a run without mosaik, stopped in each step before the strategy answers."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from twin.control import Forecast, Observation, Proposal
 from twin.errors import InputError, RunError
 from twin.prepare import Prepared
 from twin.signals import RECORDED
+from twin.simulators.blocks import open_blocks
 from twin.simulators.group import GROUPS, Group, links
 from twin.simulators.ports import Array
 from twin.simulators.recorder import Sink
@@ -40,8 +42,11 @@ class StepLoop:
     def __init__(self, prepared: Prepared, *, forecast: Forecast, sink: Sink) -> None:
         """Build the cores; every recorded step goes to ``sink``.
 
+        Close it when it is done: devices may run in processes of their own.
+
         Raises:
             InputError: the scenario has third-party simulators.
+            RunError: a device cannot start.
         """
         if prepared.external:
             names = ", ".join(source.name for source in prepared.external)
@@ -65,7 +70,12 @@ class StepLoop:
             sink=self._sink,
         )
         before_first = before_first_step(prepared.plant)
-        cores = step_cores(run, self._sink)
+        self._closing = ExitStack()
+        try:
+            blocks = self._closing.enter_context(open_blocks(prepared.plant))
+        except ModelError as error:
+            raise RunError(str(error)) from error
+        cores = step_cores(run, self._sink, blocks)
         self._groups = {
             name: Group(name, [cores[member] for member in members], before_first)
             for name, members in GROUPS.items()
@@ -73,6 +83,10 @@ class StepLoop:
         delayed = {key for row in links() if row.delayed for key in row.keys}
         self._before = {key: before_first[key] for key in delayed}
         self._present: dict[str, Array] = {}
+
+    def close(self) -> None:
+        """End the devices; may be called again."""
+        self._closing.close()
 
     def look(self) -> Observation:
         """Return what a strategy sees in the present step.

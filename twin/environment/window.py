@@ -16,7 +16,7 @@ __all__ = ["day_starts", "part_of"]
 def part_of(prepared: Prepared, *, first_step: int, n_steps: int) -> Prepared:
     """Return consecutive steps of a prepared scenario; its step 0 is ``first_step``.
 
-    Batteries start as at the start of the run, forecasts know nothing from before.
+    Batteries and other devices start as at the start of the run, forecasts know nothing from before.
 
     Raises:
         ValueError: the steps are not all in the run.
@@ -53,10 +53,11 @@ def day_starts(plant: Plant, days: int) -> tuple[tuple[int, int], ...]:
 
 
 def _plant_part(plant: Plant, part: slice) -> Plant:
+    n_steps = part.stop - part.start
     return replace(
         plant,
         start_utc_s=plant.start_utc_s + part.start * plant.dt_s,
-        n_steps=part.stop - part.start,
+        n_steps=n_steps,
         load_p_kw=plant.load_p_kw[part],
         load_q_kvar=plant.load_q_kvar[part],
         pv_available_kw=plant.pv_available_kw[part],
@@ -69,6 +70,16 @@ def _plant_part(plant: Plant, part: slice) -> Plant:
             plant.market,
             zone_eur_mwh=plant.market.zone_eur_mwh[part],
             co2_kg_kwh=plant.market.co2_kg_kwh[part],
+        ),
+        blocks=tuple(
+            replace(
+                plan,
+                series={
+                    name: values[part] if len(values) == plant.n_steps else values
+                    for name, values in plan.series.items()
+                },
+            )
+            for plan in plant.blocks
         ),
     )
 

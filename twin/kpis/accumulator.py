@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import RunError
+from twin.kpis.appliances import ApplianceStats, appliance_values, reduce_appliances
 from twin.kpis.base import KpiContext, KpiValue
 from twin.kpis.catalogue import MEASURED
 from twin.kpis.energy import (
@@ -82,6 +83,7 @@ NEEDED: Mapping[str, Axis] = {
     "pv.p_available_kw": Axis.PV,
     "battery.p_kw": Axis.BATTERY,
     "battery.soc": Axis.BATTERY,
+    "state.value": Axis.STATE,
 }
 """The signals that a chunk must hold, with their axis."""
 
@@ -108,6 +110,7 @@ class _Totals:
     feeder_match: MatchStats
     pv: PvStats
     batteries: BatteryStats
+    appliances: ApplianceStats
     quality: QualityStats
 
     def merge(self, later: "_Totals") -> "_Totals":
@@ -132,6 +135,7 @@ def _reduce(arrays: Arrays, first_step: int, context: KpiContext) -> _Totals:
         ),
         pv=reduce_pv(pv, arrays["pv.p_available_kw"], context),
         batteries=reduce_battery(battery, arrays["battery.soc"], context),
+        appliances=reduce_appliances(arrays["state.value"], context),
         quality=reduce_quality(feeder, first_step, context),
     )
 
@@ -154,6 +158,7 @@ class KpiAccumulator:
             Axis.LOAD: len(context.load_home),
             Axis.PV: len(context.pv_home),
             Axis.BATTERY: len(context.battery_home),
+            Axis.STATE: len(context.state_name),
         }
         self._block_s = next((s for s in _BLOCKS_S if s <= _BLOCK_STEPS * context.dt_s), _BLOCKS_S[-1])
         self._totals: _Totals | None = None
@@ -206,6 +211,7 @@ class KpiAccumulator:
             *match_values(totals.home_match, pv_home_change_kwh(totals.batteries, context), "homes"),
             *match_values(totals.feeder_match, np.array([change_kwh]), "feeder"),
             *battery_values(totals.batteries, context),
+            *appliance_values(totals.appliances, context),
             *money_values(totals.homes, change_kwh),
             *quality_values(totals.quality),
         )

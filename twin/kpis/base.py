@@ -113,12 +113,14 @@ class KpiContext:
     limits: KpiLimits
     held_buses: tuple[int, ...] = ()
     """Positions of buses whose voltage is an input of the model (slack); they do not count as the feeder's."""
+    state_name: tuple[str, ...] = ()
+    """Names of the stored outputs of devices: device, output, unit."""
 
     def __post_init__(self) -> None:
         """Turn arrays into tuples of plain values and refuse what does not fit together."""
         for name in ("dt_s", "n_steps", "start_utc_s"):
             object.__setattr__(self, name, int(getattr(self, name)))
-        for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name"):
+        for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name", "state_name"):
             object.__setattr__(self, name, tuple(str(entry) for entry in getattr(self, name)))
         for name in ("head_trafos", "held_buses", "load_home", "pv_home", "battery_home"):
             object.__setattr__(self, name, tuple(int(entry) for entry in getattr(self, name)))

@@ -114,6 +114,17 @@ ENERGY: Final = (
         ),
         source=PROJECT_SOURCE,
     ),
+    _in_energy(
+        name="unmet_kwh",
+        label="Unmet need of appliances",
+        unit="kWh",
+        better="lower",
+        definition=(
+            "Energy that appliances lacked: heat of hot water that was drawn below the temperature of use, and what cars "
+            "had less than they needed when they left."
+        ),
+        source=PROJECT_SOURCE,
+    ),
 )
 
 MONEY: Final = (

@@ -3,18 +3,16 @@
 ``load_scenario(path)`` returns a ``LoadedScenario`` or raises ``ScenarioError`` with every mistake at once.
 """
 
+from twin.scenario.appliances import EvSpec, FmuDeviceSpec, WaterHeaterSpec
+from twin.scenario.battery_detail import BatteryDetailSpec
+from twin.scenario.columns import source_reference
 from twin.scenario.community import CommunitySpec, MemberSpec, SilentSpan
-from twin.scenario.devices import (
-    BatterySpec,
-    DeviceBase,
-    DeviceSpec,
-    LoadSpec,
-    PlaceSpec,
-    PvSpec,
-    source_reference,
-)
+from twin.scenario.device_base import DeviceBase
+from twin.scenario.devices import BatterySpec, LoadSpec, PlaceSpec, PvSpec
+from twin.scenario.fmu import FmuSpec
 from twin.scenario.inverter import InverterSpec, PowerVoltageSpec
 from twin.scenario.json_schema import scenario_json_schema
+from twin.scenario.kinds import DeviceSpec
 from twin.scenario.loader import LoadedScenario, PlacedDevice, PlacedMember, load_scenario
 from twin.scenario.market import BandPrices, Bill, Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
@@ -30,14 +28,18 @@ from twin.scenario.schema import (
 
 __all__ = [
     "BandPrices",
+    "BatteryDetailSpec",
     "BatterySpec",
     "Bill",
     "CommunitySpec",
     "DeviceBase",
     "DeviceSpec",
     "Emissions",
+    "EvSpec",
     "ExternalSpec",
     "FeederSpec",
+    "FmuDeviceSpec",
+    "FmuSpec",
     "InverterSpec",
     "Limits",
     "LoadSpec",
@@ -56,6 +58,7 @@ __all__ = [
     "SilentSpan",
     "SourceSpec",
     "StrategySpec",
+    "WaterHeaterSpec",
     "load_scenario",
     "scenario_json_schema",
     "source_reference",

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from twin.scenario.marks import got
+from twin.scenario.marks import Path, got
 
 __all__ = [
     "CONTRADICTION",
     "NAME_RULE",
+    "Fault",
     "FreeParams",
     "Name",
     "Spec",
@@ -28,6 +29,10 @@ NAME_RULE = "use letters, digits, '-' and '_', starting with a letter or digit"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
+Fault = tuple[str | Path, str]
+"""Where in a model (dotted text, or a path where a key may hold dots) and what is wrong there."""
+
+
 class Spec(BaseModel):
     """A closed, frozen part of a scenario."""
 
@@ -35,7 +40,7 @@ class Spec(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=True, validate_by_alias=True
     )
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[Fault]:
         """Yield (field, message) for every pair of fields that contradict each other."""
         yield from ()
 

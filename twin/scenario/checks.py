@@ -8,10 +8,13 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from twin.scenario.base import NAME_RULE, is_name
-from twin.scenario.devices import PROFILE_WORDS, BatterySpec, LoadSpec, PvSpec, source_reference
-from twin.scenario.market import CO2_UNITS, PRICE_UNITS, market_reference
+from twin.scenario.columns import PROFILE_WORDS, market_reference, source_reference
+from twin.scenario.devices import LoadSpec
+from twin.scenario.fmu import package_file
+from twin.scenario.kinds import Device
+from twin.scenario.market import CO2_UNITS, PRICE_UNITS
 from twin.scenario.marks import Marks, Path, Problem, closest
-from twin.scenario.references import file_references
+from twin.scenario.references import file_references, package_references
 from twin.scenario.schema import Scenario
 
 __all__ = ["Entry", "check_devices", "check_files", "check_market", "check_names", "check_scales", "is_file"]
@@ -26,6 +29,17 @@ _MARKET_FIELDS = {
     ("emissions", "factor_kg_kwh"): CO2_UNITS,
 }
 """Fields that may refer to a source, and the units it may have."""
+
+
+_POWER_UNITS = frozenset(("kW", "W", "MW", "kWh", "Wh", "MWh"))
+_DEVICE_FIELDS: dict[str, frozenset[str]] = {
+    "profile": _POWER_UNITS | {"1"},
+    "temp_air_degc": frozenset(("degC",)),
+    "draw": frozenset(("l", "l/min")),
+    "trips": _POWER_UNITS,
+    "plugged": frozenset(("1",)),
+}
+"""Fields of devices that may refer to a source, and the units it may have."""
 
 
 def check_names(data: Mapping[str, Any], entries: Sequence[Entry], marks: Marks) -> Iterator[Problem]:
@@ -60,17 +74,31 @@ def check_names(data: Mapping[str, Any], entries: Sequence[Entry], marks: Marks)
 
 
 def check_devices(data: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator[Problem]:
-    """Yield profiles that refer to sources which do not exist or hold prices or emissions."""
+    """Yield columns of devices that refer to sources which do not exist or hold something else."""
     for path, entry in entries:
-        profile = entry.get("profile")
-        reference = source_reference(profile) if isinstance(profile, str) else None
-        if reference is None:
-            continue
-        unit, problem = _source_unit(data, reference[0])
-        if problem:
-            yield (*path, "profile"), problem
-        elif unit in PRICE_UNITS | CO2_UNITS:
-            yield (*path, "profile"), f"source {reference[0]!r} holds {unit}; name one with power or energy"
+        for field, text, units in _column_fields(entry):
+            reference = market_reference(text)
+            if reference is None:
+                continue
+            unit, problem = _source_unit(data, reference[0])
+            if problem:
+                yield (*path, *field), problem
+            elif units is not None and isinstance(unit, str) and unit not in units:
+                powers = units >= _POWER_UNITS
+                names = " or ".join(sorted(units, key=str.casefold))
+                wanted = "one with power or energy" if powers else f"one in {names}"
+                yield (*path, *field), f"source {reference[0]!r} holds {unit}; name {wanted}"
+
+
+def _column_fields(entry: Mapping[str, Any]) -> Iterator[tuple[Path, object, frozenset[str] | None]]:
+    """Yield each field that may name a column, what it says, and the units that fit (None: any)."""
+    for field, units in _DEVICE_FIELDS.items():
+        yield (field,), entry.get(field), units
+    fmu = entry.get("fmu")
+    inputs = fmu.get("inputs") if isinstance(fmu, dict) else None
+    for variable, wire in inputs.items() if isinstance(inputs, dict) else ():
+        if isinstance(wire, dict):
+            yield ("fmu", "inputs", variable, "column"), wire.get("column"), None
 
 
 def check_market(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -99,6 +127,14 @@ def check_files(data: dict[str, Any], folder: FilePath) -> Iterator[Problem]:
                 path,
                 f"there is no file {str(folder / name)!r}; file names are relative to the scenario file",
             )
+    for path, text in package_references(data):
+        try:
+            file = package_file(text)
+        except ValueError as error:
+            yield path, str(error)
+            continue
+        if not is_file(file):
+            yield path, f"there is no file {str(file)!r} in the package; check the path after its name"
 
 
 def is_file(path: FilePath) -> bool:
@@ -109,9 +145,7 @@ def is_file(path: FilePath) -> bool:
         return False
 
 
-def check_scales(
-    scenario: Scenario, devices: Iterable[tuple[Path, LoadSpec | PvSpec | BatterySpec]]
-) -> Iterator[Problem]:
+def check_scales(scenario: Scenario, devices: Iterable[tuple[Path, Device]]) -> Iterator[Problem]:
     """Yield devices that follow a source of unit 1 and have no power to scale it by."""
     for path, device in devices:
         if not isinstance(device, LoadSpec) or device.p_kw is not None or device.is_described_elsewhere:

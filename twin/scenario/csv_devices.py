@@ -12,7 +12,7 @@ from typing import Any
 from twin.errors import Mistake, ScenarioError
 from twin.scenario.base import Spec
 from twin.scenario.community import NO_ROW_FIELDS, MemberSpec
-from twin.scenario.devices import DeviceBase
+from twin.scenario.device_base import DeviceBase
 from twin.scenario.errors import field_names
 from twin.scenario.marks import ROWS, Mark, Marks, Path, closest
 from twin.scenario.yaml_reader import read_text
@@ -23,8 +23,8 @@ MAX_BYTES = 50_000_000
 
 RowModel = type[DeviceBase] | type[MemberSpec]
 
-_PLACED_ELSEWHERE = frozenset(("kind", "csv", "from", "match", "share", "prefix"))
-"""Fields of a device that are no columns: the scenario says them, or they place many devices."""
+_PLACED_ELSEWHERE = frozenset(("kind", "csv", "from", "match", "share", "prefix", "as", "fmu", "weather"))
+"""Fields of a device that are no columns: the scenario says them, or they hold for many devices."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,133 +1,22 @@
 """Devices: what may be connected, and where."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from twin.scenario.base import Name, Spec
+from twin.scenario.base import Fault, Spec
+from twin.scenario.battery_detail import BatteryDetailSpec
+from twin.scenario.columns import source_reference
+from twin.scenario.device_base import DeviceBase, SwitchedBase
 from twin.scenario.inverter import InverterSpec
 from twin.scenario.quantities import Quantity
 
-__all__ = [
-    "PROFILE_WORDS",
-    "BatterySpec",
-    "DeviceBase",
-    "DeviceSpec",
-    "LoadSpec",
-    "PlaceSpec",
-    "Placement",
-    "PvSpec",
-    "source_reference",
-]
-
-Placement = Literal["from", "bus", "home", "share", "beside", "csv"]
-PROFILE_WORDS = frozenset(("feeder", "constant", "clear_sky", "weather"))
-"""First words of profiles that are not sources."""
+__all__ = ["BatterySpec", "LoadSpec", "PlaceSpec", "PvSpec"]
 
 _Power = Annotated[float, Quantity("kW", ge=0)]
 _Efficiency = Annotated[float, Quantity("1", gt=0, le=1)]
 _Share = Annotated[float, Quantity("1", ge=0, le=1)]
-
-
-def source_reference(text: str) -> tuple[str, str] | None:
-    """Return (source, column) if ``text`` is written SOURCE.COLUMN, else None."""
-    source, dot, column = text.partition(".")
-    special = source.partition(":")[0] in PROFILE_WORDS
-    return (source, column) if dot and source and column and not special else None
-
-
-class DeviceBase(Spec):
-    """Where devices go: exactly one of from, bus, home, share, beside and csv."""
-
-    name: Name | None = Field(default=None, description="Unique name; needed with bus and home.")
-    prefix: Name | None = Field(
-        default=None, description="share, beside: start of the names that are made; default the kind."
-    )
-    from_: Literal["feeder"] | None = Field(
-        default=None,
-        alias="from",
-        description="'feeder' takes all elements of this kind that the network has.",
-    )
-    match: Name | None = Field(
-        default=None,
-        description="from, share: keep elements or homes whose name fits this pattern (glob), e.g. 'LV3.403 *'.",
-    )
-    bus: Name | None = Field(default=None, description="Name of the bus to connect to.")
-    home: Name | None = Field(default=None, description="Name of the load (home) behind whose meter it goes.")
-    share: Annotated[float, Quantity("1", gt=0, le=1)] | None = Field(
-        default=None,
-        description="Share of the homes that get one, drawn with the scenario seed; a smaller share lies in a larger [1].",
-    )
-    beside: Literal["pv", "battery"] | None = Field(
-        default=None,
-        description="One at every home that has a device of this other kind and none of this kind.",
-    )
-    csv: Name | None = Field(
-        default=None, description="CSV file with one device a row; columns are field names."
-    )
-
-    @property
-    def placement(self) -> Placement:
-        """The one way of placing that was chosen."""
-        return self._placements()[0]
-
-    def _placements(self) -> list[Placement]:
-        ways: dict[Placement, object] = {
-            "from": self.from_,
-            "bus": self.bus,
-            "home": self.home,
-            "share": self.share,
-            "beside": self.beside,
-            "csv": self.csv,
-        }
-        return [way for way, value in ways.items() if value is not None]
-
-    @classmethod
-    def parts(cls) -> dict[str, type[Spec]]:
-        """Return the fields that are mappings of their own, with their models."""
-        return {}
-
-    @property
-    def is_described_elsewhere(self) -> bool:
-        """True where the network or a CSV file fills in what is not written."""
-        return self.from_ is not None or self.csv is not None
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what contradicts in the placement."""
-        ways = self._placements()
-        if not ways:
-            yield "", "says not where to go; add one of from, bus, home, share, beside, csv"
-            return
-        if len(ways) > 1:
-            yield ways[1], f"placed twice, by {' and '.join(ways)}; keep one"
-            return
-        way = ways[0]
-        if way in {"bus", "home"} and self.name is None:
-            yield "", f"name is missing; a device placed by {way} needs a unique name"
-        if way not in {"bus", "home"} and self.name is not None:
-            yield "name", f"name goes with bus or home, not with {way}; remove it"
-        if way not in {"share", "beside"} and self.prefix is not None:
-            yield "prefix", f"prefix goes with share or beside, not with {way}; remove it"
-        if way not in {"from", "share"} and self.match is not None:
-            yield "match", f"match goes with from or share, not with {way}; remove it"
-
-    def _beside_other_than(self, *kinds: str) -> Iterator[tuple[str, str]]:
-        if self.beside in kinds:
-            yield "beside", f"cannot stand beside {self.beside} here; use share or home"
-
-    def _needs(self, field: str) -> Iterator[tuple[str, str]]:
-        if getattr(self, field) is None and not self.is_described_elsewhere:
-            yield "", f"{field} is missing; add it (only devices taken from the feeder can do without)"
-
-    def _profile_problems(self, profile: str, words: str, *, good: bool) -> Iterator[tuple[str, str]]:
-        if not profile:
-            if self.csv is None:  # else it may be a column
-                yield "", f"profile is missing; add one of {words}"
-        elif not good:
-            yield "profile", f"must be {words} (got {profile!r})"
-        elif profile == "feeder" and not self.is_described_elsewhere:
-            yield "profile", "'feeder' is what the network's own elements have; it needs from: feeder"
 
 
 class LoadSpec(DeviceBase):
@@ -146,7 +35,7 @@ class LoadSpec(DeviceBase):
         default=0.95, description="Power factor, absorbing [1], where the network gives no reactive power."
     )
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: the profile against the placement and the power."""
         yield from super().problems()
         yield from self._beside_other_than("pv", "battery")
@@ -173,7 +62,7 @@ class PlaceSpec(Spec):
     )
 
 
-class PvSpec(DeviceBase):
+class PvSpec(SwitchedBase):
     """PV generators."""
 
     kind: Literal["pv"] = Field(description="Kind of device.")
@@ -198,12 +87,26 @@ class PvSpec(DeviceBase):
     )
     inverter: InverterSpec = Field(default_factory=InverterSpec, description="The inverter.")
 
+    _needed: ClassVar[frozenset[str]] = frozenset(("p_available_kw",))
+    _allowed: ClassVar[frozenset[str]] = frozenset(("p_limit_kw",))
+
+    @property
+    def air_file(self) -> str | None:
+        """Weather file with the temperature of the air: that of ``weather``, else that of the profile."""
+        of_profile = self.profile.removeprefix("weather:") if self.profile.startswith("weather:") else None
+        return of_profile if self.weather is None and self.temp_air_degc is None else self.weather
+
+    @property
+    def is_block(self) -> bool:
+        """Whether it keeps its state outside the plain fleet of generators."""
+        return self.as_ == "fmu"
+
     @classmethod
     def parts(cls) -> dict[str, type[Spec]]:
         """Return the fields that are mappings of their own, with their models."""
         return {"place": PlaceSpec, "inverter": InverterSpec}
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: the profile against placement and place, the inverter against the power."""
         yield from super().problems()
         yield from self._beside_other_than("pv")
@@ -217,9 +120,14 @@ class PvSpec(DeviceBase):
         if word in {"weather", "clear_sky"} and self.place is None and self.csv is None:
             yield "", f"place is missing; profile {word} needs latitude_deg and longitude_deg"
         yield from self.inverter.rating_problem(self.p_peak_kw)
+        if self.fmu is not None and self.inverter.model_fields_set - {"s_rated_kva"}:
+            yield (
+                "inverter",
+                "has no effect beside an FMU of one's own, which has the functions; keep s_rated_kva alone",
+            )
 
 
-class BatterySpec(DeviceBase):
+class BatterySpec(SwitchedBase):
     """Batteries. With from: feeder capacity and power come from the network unless given."""
 
     kind: Literal["battery"] = Field(description="Kind of device.")
@@ -242,15 +150,25 @@ class BatterySpec(DeviceBase):
         default=0.0013, description="Standing loss: share of the stored energy lost in a day [1]."
     )
     inverter: InverterSpec = Field(default_factory=InverterSpec, description="The inverter.")
+    detail: BatteryDetailSpec | None = Field(
+        default=None, description="Own consumption, derating, heat and ageing; off without it."
+    )
 
+    _needed: ClassVar[frozenset[str]] = frozenset(("p_set_kw",))
+    _gives: ClassVar[Mapping[str, bool]] = {"p_kw": True, "soc": True}
     _both: ClassVar[tuple[str, str]] = ("charge_kw", "discharge_kw")
 
     @classmethod
     def parts(cls) -> dict[str, type[Spec]]:
         """Return the fields that are mappings of their own, with their models."""
-        return {"inverter": InverterSpec}
+        return {"inverter": InverterSpec, "detail": BatteryDetailSpec}
 
-    def problems(self) -> Iterator[tuple[str, str]]:
+    @property
+    def is_block(self) -> bool:
+        """Whether it keeps its state outside the plain fleet of batteries."""
+        return self.as_ == "fmu" or self.detail is not None
+
+    def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: power given twice or not at all, the state-of-charge window, the rating."""
         yield from super().problems()
         yield from self._beside_other_than("battery")
@@ -267,6 +185,16 @@ class BatterySpec(DeviceBase):
             yield "soc_start", f"soc_start {self.soc_start:g} must lie {window}"
         powers = [p for p in (self.charge_kw, self.discharge_kw, self.power_kw) if p is not None]
         yield from self.inverter.rating_problem(max(powers, default=None))
+        yield from self._block_problems()
+
+    def _block_problems(self) -> Iterator[tuple[str, str]]:
+        if self.is_block and self.inverter.p_v is not None:
+            yield (
+                "inverter.p_v",
+                "P(V) needs as: model and no detail, because it changes the power after the step; remove it",
+            )
+        if self.detail is not None and self.fmu is not None:
+            yield "detail", "has no effect on an FMU of one's own; give it as parameters there"
 
     @model_validator(mode="after")
     def _spread_power(self) -> Self:
@@ -276,7 +204,3 @@ class BatterySpec(DeviceBase):
                 object.__setattr__(self, field, self.power_kw)
             object.__setattr__(self, "power_kw", None)
         return self
-
-
-DeviceSpec = Annotated[LoadSpec | PvSpec | BatterySpec, Field(discriminator="kind")]
-"""One entry under ``devices``."""

@@ -13,6 +13,8 @@ from twin.scenario.marks import Path, Problem, closest, got, parse_path
 __all__ = ["contradictions_beside", "field_names", "problems_of"]
 
 _Details = Mapping[str, Any]
+_FMU_DEPTH = 3
+"""Length of the path of a wire: fmu, inputs, name of the variable."""
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], *, prefix: Path = ()) -> Iterator[Problem]:
@@ -21,7 +23,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], *, prefix: Path 
         path, owner = _locate(model, details["loc"])
         if details["type"] == CONTRADICTION:
             for field, message in details["ctx"]["problems"]:
-                yield (*prefix, *path, *parse_path(field)), message
+                inside = parse_path(field) if isinstance(field, str) else field
+                yield (*prefix, *path, *inside), message
         else:
             yield (*prefix, *path), _message(details, owner)
 
@@ -35,16 +38,39 @@ def contradictions_beside(
     then contradicts without naming one of those is a mistake of its own.
     """
     depth = len(prefix)
-    left_out = {str(path[depth]) for path, _ in problems if path[:depth] == prefix and len(path) > depth}
+    kept, left_out = _without_wrong(data, [path[depth:] for path, _ in problems if path[:depth] == prefix])
     if not left_out:
         return
+    names = {str(path[-1]) for path in left_out}
     try:
-        model.model_validate({key: value for key, value in data.items() if key not in left_out})
+        model.model_validate(kept)
     except ValidationError as error:
         for path, message in problems_of(error, model, prefix=prefix):
             named = {*re.findall(r"\w+", message), *map(str, path[depth:])}
-            if len(path) > depth and not named & left_out:
+            # what is left out may be just what a mapping lacks now
+            lacks = any(place[:-1] == path[depth:] for place in left_out)
+            if len(path) > depth and not named & names and not lacks:
                 yield path, message
+
+
+def _without_wrong(data: Mapping[str, Any], wrong: Iterable[Path]) -> tuple[dict[str, Any], set[Path]]:
+    """Return ``data`` without its wrong parts, and their paths: whole fields, inside ``fmu`` single entries of mappings."""
+    kept = dict(data)
+    left_out: set[Path] = set()
+    for path in wrong:
+        if not path:
+            continue
+        inside: Any = kept
+        length = 1
+        deepest = min(len(path), _FMU_DEPTH) if path[0] == "fmu" else 1
+        while length < deepest and isinstance(inside.get(path[length - 1]), dict):
+            copied = dict(inside[path[length - 1]])
+            inside[path[length - 1]] = copied
+            inside = copied
+            length += 1
+        inside.pop(path[length - 1], None)
+        left_out.add(path[:length])
+    return kept, left_out
 
 
 def field_names(model: type[BaseModel]) -> list[str]:
@@ -89,7 +115,7 @@ def _bad_kind(context: _Details, _value: object) -> str:
 
 
 def _no_kind(_context: _Details, _value: object) -> str:
-    return "kind is missing; add kind: load, pv or battery"
+    return "kind is missing; add kind: load, pv, battery, water_heater, ev or fmu"
 
 
 def _empty(_context: _Details, _value: object) -> str:

@@ -24,9 +24,9 @@ from twin.scenario.checks import (
 )
 from twin.scenario.community import NO_ROW_FIELDS, CommunitySpec, MemberSpec
 from twin.scenario.csv_devices import Row, RowModel, read_rows
-from twin.scenario.devices import BatterySpec, LoadSpec, PvSpec
 from twin.scenario.errors import contradictions_beside, problems_of
 from twin.scenario.inherit import read_with_bases
+from twin.scenario.kinds import KINDS, Device
 from twin.scenario.market import Bill, Prices
 from twin.scenario.marks import Mark, Marks, Path, Problem, parse_path
 from twin.scenario.references import value_at
@@ -34,10 +34,8 @@ from twin.scenario.resolved import resolved_data, to_yaml
 from twin.scenario.schema import Limits, Scenario
 from twin.scenario.yaml_reader import Document
 
-__all__ = ["Device", "LoadedScenario", "PlacedDevice", "PlacedMember", "load_scenario"]
+__all__ = ["LoadedScenario", "PlacedDevice", "PlacedMember", "load_scenario"]
 
-Device = LoadSpec | PvSpec | BatterySpec
-_KINDS: dict[str, type[Device]] = {"load": LoadSpec, "pv": PvSpec, "battery": BatterySpec}
 _ANY_MEMBER = {"home": "any"}
 _Model = TypeVar("_Model", bound=Spec)
 _SECTIONS: dict[Path, type[Spec]] = {("limits",): Limits, ("prices",): Prices, ("prices", "bill"): Bill}
@@ -232,7 +230,7 @@ class _Loading:
             if not isinstance(entry, dict):
                 continue
             entries.append((path, entry))
-            model = _KINDS.get(str(entry.get("kind")))
+            model = KINDS.get(str(entry.get("kind")))
             if isinstance(entry.get("csv"), str) and model is not None:
                 rows = self._rows(path, entry, model)
                 entries += [(row.path, row.given) for row in rows]
@@ -304,4 +302,4 @@ def _block(path: Path) -> Path:
 def _model_of(block: Path, data: Mapping[str, Any]) -> type[Spec] | None:
     if block[:1] == ("communities",):
         return MemberSpec if "members" in block else CommunitySpec
-    return _SECTIONS.get(block) or _KINDS.get(str(data.get("kind")))
+    return _SECTIONS.get(block) or KINDS.get(str(data.get("kind")))

@@ -1,14 +1,14 @@
 """What energy costs and emits, and what a reinforcement of the network costs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from twin.scenario.base import Spec, wrong
-from twin.scenario.devices import source_reference
-from twin.scenario.marks import closest, got
-from twin.scenario.quantities import Quantity, parse_quantity
+from twin.scenario.base import Spec
+from twin.scenario.columns import number_or, number_or_schema
+from twin.scenario.marks import got
+from twin.scenario.quantities import Quantity
 
 __all__ = [
     "CO2_UNITS",
@@ -23,7 +23,6 @@ __all__ = [
     "Emissions",
     "Prices",
     "Reinforcement",
-    "market_reference",
 ]
 
 PRICE_UNITS = frozenset(("EUR/kWh", "EUR/MWh"))
@@ -42,37 +41,13 @@ DEFAULT_CO2_KG_KWH = 0.26
 """Emissions of Italian generation per kWh consumed. K: not verified."""
 
 
-def market_reference(value: object) -> tuple[str, str] | None:
-    """Return (source, column) if ``value`` is written SOURCE.COLUMN and is no number such as ``0.25 EUR/kWh``."""
-    if not isinstance(value, str) or value.lstrip(" +-")[:1].isdigit():
-        return None
-    return source_reference(value)
-
-
-def _number_or(unit: str, *words: str) -> Callable[[object], object]:
-    """Return a validator that lets ``words`` and SOURCE.COLUMN pass and reads all else as a number in ``unit``."""
-
-    def read(value: object) -> object:
-        if value in words or market_reference(value) is not None:
-            return value
-        try:
-            return float(parse_quantity(value, unit))
-        except ValueError as error:
-            others = " or ".join((*words, "SOURCE.COLUMN"))
-            hint = closest(value, words) if isinstance(value, str) else ""
-            did_you_mean = f"; {hint}" if hint.startswith("did") else ""
-            raise wrong(f"{error}; or write {others}{did_you_mean}") from error
-
-    return read
-
-
-def _schema(unit: str) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "x-unit": unit})
-
-
-_ImportPrice = Annotated[float | str, BeforeValidator(_number_or("EUR/kWh")), _schema("EUR/kWh")]
-_ExportPrice = Annotated[float | str, BeforeValidator(_number_or("EUR/kWh", ZONE)), _schema("EUR/kWh")]
-_ZonePrice = Annotated[float | str, BeforeValidator(_number_or("EUR/MWh", *PRICE_YEARS)), _schema("EUR/MWh")]
+_ImportPrice = Annotated[float | str, BeforeValidator(number_or("EUR/kWh")), number_or_schema("EUR/kWh")]
+_ExportPrice = Annotated[
+    float | str, BeforeValidator(number_or("EUR/kWh", ZONE)), number_or_schema("EUR/kWh")
+]
+_ZonePrice = Annotated[
+    float | str, BeforeValidator(number_or("EUR/MWh", *PRICE_YEARS)), number_or_schema("EUR/MWh")
+]
 _Price = Annotated[float, Quantity("EUR/kWh")]
 
 
@@ -158,7 +133,9 @@ class Prices(Spec):
 class Emissions(Spec):
     """What a kWh from the grid emits."""
 
-    factor_kg_kwh: Annotated[float | str, BeforeValidator(_number_or("kg/kWh")), _schema("kg/kWh")] = Field(
+    factor_kg_kwh: Annotated[
+        float | str, BeforeValidator(number_or("kg/kWh")), number_or_schema("kg/kWh")
+    ] = Field(
         default=DEFAULT_CO2_KG_KWH,
         description="CO2 of a kWh taken from the grid, or SOURCE.COLUMN [kg/kWh]; the default is not verified.",
     )

@@ -5,16 +5,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
+from twin.scenario.fmu import PACKAGE
 from twin.scenario.marks import Path
 from twin.scenario.schema import is_file_source
 
-__all__ = ["file_references", "rebase", "value_at"]
+__all__ = ["file_references", "package_references", "rebase", "value_at"]
 
 
 def file_references(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     """Yield (path of the field, file name as written) for every file that plain scenario ``data`` names."""
     for path, text, head, tail in _fields(data):
         yield path, text[len(head) : len(text) - len(tail)]
+
+
+def package_references(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield (path of the field, text) for every file inside a Python package that plain scenario ``data`` names."""
+    devices = data.get("devices")
+    for index in range(len(devices) if isinstance(devices, list) else 0):
+        path: Path = ("devices", index, "fmu", "file")
+        text = value_at(data, path)
+        if isinstance(text, str) and text.startswith(PACKAGE):
+            yield path, text
 
 
 def rebase(data: dict[str, Any], folder_of: Callable[[Path], FilePath], new_folder: FilePath) -> None:
@@ -36,18 +47,24 @@ def _fields(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
         if isinstance(file, str):
             yield ("sources", name, "file"), file, "", ""
     yield from _member_files(data)
-    devices = data.get("devices")
-    for index in range(len(devices) if isinstance(devices, list) else 0):
-        csv = value_at(data, ("devices", index, "csv"))
-        if isinstance(csv, str):
-            yield ("devices", index, "csv"), csv, "", ""
-        profile = value_at(data, ("devices", index, "profile"))
-        if isinstance(profile, str) and profile.startswith("weather:"):
-            yield ("devices", index, "profile"), profile, "weather:", ""
+    yield from _device_files(data)
     for name in _keys(data.get("strategies")):
         use = value_at(data, ("strategies", name, "use"))
         if isinstance(use, str) and ".py:" in use:
             yield ("strategies", name, "use"), use, "", ":" + use.rpartition(":")[2]
+
+
+def _device_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
+    devices = data.get("devices")
+    for index in range(len(devices) if isinstance(devices, list) else 0):
+        for field in (("csv",), ("weather",), ("fmu", "file")):
+            path: Path = ("devices", index, *field)
+            name = value_at(data, path)
+            if isinstance(name, str) and not name.startswith(PACKAGE):
+                yield path, name, "", ""
+        profile = value_at(data, ("devices", index, "profile"))
+        if isinstance(profile, str) and profile.startswith("weather:"):
+            yield ("devices", index, "profile"), profile, "weather:", ""
 
 
 def _feeder_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:

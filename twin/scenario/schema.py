@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from twin.scenario.base import NAME_RULE, FreeParams, Name, Spec, is_name, wrong
 from twin.scenario.community import CommunitySpec
-from twin.scenario.devices import DeviceSpec
+from twin.scenario.kinds import DeviceSpec
 from twin.scenario.market import Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
 from twin.scenario.quantities import Quantity, parse_by_suffix
@@ -123,10 +123,25 @@ class SourceSpec(Spec):
         description="CSV or Parquet file, relative to the scenario file."
     )
     unit: Annotated[
-        Literal["kW", "W", "MW", "kWh", "Wh", "MWh", "EUR/kWh", "EUR/MWh", "kg/kWh", "g/kWh", "1"],
+        Literal[
+            "kW",
+            "W",
+            "MW",
+            "kWh",
+            "Wh",
+            "MWh",
+            "EUR/kWh",
+            "EUR/MWh",
+            "kg/kWh",
+            "g/kWh",
+            "degC",
+            "l/min",
+            "l",
+            "1",
+        ],
         BeforeValidator(_unit_one),
     ] = Field(
-        description="Unit of all columns; kWh are energies of each interval, kg/kWh emissions, 1 is a factor of p_kw, "
+        description="Unit of all columns; kWh are energies of each interval, l litres of each interval, kg/kWh emissions, 1 is a factor of p_kw, "
         "p_peak_kw or the network's nominal power."
     )
     time_column: Name = Field(default="time", description="Column with the start of each interval.")

@@ -49,7 +49,9 @@ class ControlCore:
             sizes,
             plant.dt_s,
         )
-        self.outputs = ports(("battery.p_set_kw", "pv.p_limit_kw"), sizes, plant.dt_s)
+        self._appliance_load = plant.appliance_load
+        self._as_wanted = np.full(sizes[Axis.LOAD], np.inf)
+        self.outputs = ports(("battery.p_set_kw", "pv.p_limit_kw", "load.p_set_kw"), sizes, plant.dt_s)
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Return what the strategy asks for in this step."""
@@ -65,10 +67,18 @@ class ControlCore:
             price_import_eur_kwh=float(values["feeder.price_import_eur_kwh"][0]),
             price_export_eur_kwh=float(values["feeder.price_export_eur_kwh"][0]),
             forecast=self._forecast,
+            appliance_kw=values["load.p_kw"][self._appliance_load],
         )
         proposal = checked(self._decide(seen), self._site)
         limit_kw = self._unlimited if proposal.pv_limit_kw is None else proposal.pv_limit_kw
-        return {"battery.p_set_kw": proposal.battery_kw.copy(), "pv.p_limit_kw": limit_kw.copy()}
+        load_kw = self._as_wanted.copy()
+        if proposal.appliance_kw is not None:
+            load_kw[self._appliance_load] = proposal.appliance_kw
+        return {
+            "battery.p_set_kw": proposal.battery_kw.copy(),
+            "pv.p_limit_kw": limit_kw.copy(),
+            "load.p_set_kw": load_kw,
+        }
 
     def _decide(self, seen: Observation) -> Proposal:
         try:

@@ -7,6 +7,7 @@ import numpy as np
 from models import battery
 from twin.plant import Plant
 from twin.signals import Axis
+from twin.simulators.blocks import AS_MUCH_AS_POSSIBLE_KW, Blocks, live_at_home
 from twin.simulators.ports import Array, ports
 
 __all__ = ["DevicesCore"]
@@ -16,20 +17,42 @@ class DevicesCore:
     """PV generators and batteries. Keeps the state of charge.
 
     The feeder may still reduce what a battery feeds in (P(V)), so the state of charge is advanced at the start
-    of a step with the power that was reached in the step before.
+    of a step with the power that was reached in the step before. Devices with a state of their own (blocks) step here and
+    take the place of the arrays' result; their power is final.
     """
 
     name = "devices"
 
-    def __init__(self, plant: Plant, sizes: Mapping[Axis, int]) -> None:
+    def __init__(self, plant: Plant, sizes: Mapping[Axis, int], *, blocks: Blocks) -> None:
         self.dt_s = plant.dt_s
         self._fleet = plant.battery
         self._soc = plant.battery_soc_start.astype(np.float64)
+        self._pv_blocks, self._battery_blocks = blocks.on(Axis.PV), blocks.on(Axis.BATTERY)
+        self._n_pv = sizes[Axis.PV]
         self.inputs = ports(
-            ("pv.p_available_kw", "battery.p_set_kw", "pv.p_limit_kw", "battery.p_kw"), sizes, plant.dt_s
+            (
+                "pv.p_available_kw",
+                "battery.p_set_kw",
+                "pv.p_limit_kw",
+                "battery.p_kw",
+                "home.vm_pu",
+                "home.p_kw",
+                "state.load_value",
+            ),
+            sizes,
+            plant.dt_s,
         )
         self.outputs = ports(
-            ("pv.p_ask_kw", "battery.p_ask_kw", "battery.soc", "battery.soc_end"), sizes, plant.dt_s
+            (
+                "pv.p_ask_kw",
+                "pv.q_ask_kvar",
+                "battery.p_ask_kw",
+                "battery.soc",
+                "battery.soc_end",
+                "state.value",
+            ),
+            sizes,
+            plant.dt_s,
         )
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -38,9 +61,37 @@ class DevicesCore:
             self._soc, _ = battery.advance(self._fleet, self._soc, values["battery.p_kw"], self.dt_s)
         p_battery_kw = battery.clip_power_kw(self._fleet, self._soc, values["battery.p_set_kw"], self.dt_s)
         soc_end, _ = battery.advance(self._fleet, self._soc, p_battery_kw, self.dt_s)
-        return {
+        given = {
             "pv.p_ask_kw": np.maximum(values["pv.p_available_kw"], -values["pv.p_limit_kw"]),
+            "pv.q_ask_kvar": np.zeros(self._n_pv),
             "battery.p_ask_kw": p_battery_kw,
             "battery.soc": self._soc.copy(),
             "battery.soc_end": soc_end,
+            "state.value": values["state.load_value"].copy(),
         }
+        self._step_generators(step, values, given)
+        self._step_batteries(step, values, given)
+        return given
+
+    def _step_generators(self, step: int, values: Mapping[str, Array], given: dict[str, Array]) -> None:
+        for stepper in self._pv_blocks:
+            at = stepper.plan.position
+            live = live_at_home(stepper.plan, values)
+            live["p_available_kw"] = values["pv.p_available_kw"][at]
+            live["p_limit_kw"] = np.minimum(values["pv.p_limit_kw"][at], AS_MUCH_AS_POSSIBLE_KW)
+            stepper.step(step, live)
+            given["pv.p_ask_kw"][at] = stepper.output("p_kw")
+            if stepper.gives("q_kvar"):
+                given["pv.q_ask_kvar"][at] = stepper.output("q_kvar")
+            given["state.value"][stepper.state_slots] = stepper.states()
+
+    def _step_batteries(self, step: int, values: Mapping[str, Array], given: dict[str, Array]) -> None:
+        for stepper in self._battery_blocks:
+            at = stepper.plan.position
+            given["battery.soc"][at] = stepper.output("soc")
+            live = live_at_home(stepper.plan, values)
+            live["p_set_kw"] = values["battery.p_set_kw"][at]
+            stepper.step(step, live)
+            given["battery.p_ask_kw"][at] = stepper.output("p_kw")
+            given["battery.soc_end"][at] = stepper.output("soc")
+            given["state.value"][stepper.state_slots] = stepper.states()

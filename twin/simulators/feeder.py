@@ -26,6 +26,7 @@ class FeederCore:
         self._n_buses = len(feeder.bus_name)
         self._n_pv = len(plant.pv_name)
         self._load_bus = plant.load_bus
+        self._pv_bus = plant.pv_bus
         self._inverters = InverterFleet.concatenate((plant.pv_inverter, plant.battery_inverter))
         self._inverter_bus = np.concatenate((plant.pv_bus, plant.battery_bus))
         self._inverter_home = np.concatenate((plant.pv_home, plant.battery_home))
@@ -33,7 +34,9 @@ class FeederCore:
         self._vm_pu = np.ones(self._n_buses)
         self._options = CouplingOptions()
         self.inputs = ports(
-            ("load.p_kw", "load.q_kvar", "pv.p_ask_kw", "battery.p_ask_kw"), sizes, plant.dt_s
+            ("load.p_kw", "load.q_kvar", "pv.p_ask_kw", "pv.q_ask_kvar", "battery.p_ask_kw"),
+            sizes,
+            plant.dt_s,
         )
         self.outputs = ports(
             (
@@ -61,13 +64,14 @@ class FeederCore:
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Solve inverter functions and power flow to a common point."""
-        load_kw = values["load.p_kw"]
+        load_kw, pv_kvar = values["load.p_kw"], values["pv.q_ask_kvar"]
         p_ask_kw = np.concatenate((values["pv.p_ask_kw"], values["battery.p_ask_kw"]))
         self._locked = update_locks(self._inverters, p_ask_kw, self._vm_pu[self._inverter_bus], self._locked)
         solved = solve_coupled(
             self._engine,
             p_bus_kw=total_by(self._load_bus, load_kw, self._n_buses),
-            q_bus_kvar=total_by(self._load_bus, values["load.q_kvar"], self._n_buses),
+            q_bus_kvar=total_by(self._load_bus, values["load.q_kvar"], self._n_buses)
+            + total_by(self._pv_bus, pv_kvar, self._n_buses),
             fleet=self._inverters,
             bus=self._inverter_bus,
             p_ask_kw=p_ask_kw,
@@ -76,9 +80,9 @@ class FeederCore:
             options=self._options,
         )
         self._vm_pu = solved.flow.vm_pu
-        return self._published(solved, load_kw)
+        return self._published(solved, load_kw, pv_kvar)
 
-    def _published(self, solved: CoupledFlow, load_kw: Array) -> Mapping[str, Array]:
+    def _published(self, solved: CoupledFlow, load_kw: Array, pv_kvar: Array) -> Mapping[str, Array]:
         flow, plant, n_pv = solved.flow, self._plant, self._n_pv
         home_kw = total_by(plant.load_home, load_kw, plant.n_homes) + total_by(
             self._inverter_home, solved.p_kw, plant.n_homes
@@ -98,7 +102,7 @@ class FeederCore:
             "home.vm_pu": flow.vm_pu[plant.home_bus],
             "home.p_kw": home_kw,
             "pv.p_kw": solved.p_kw[:n_pv],
-            "pv.q_kvar": solved.q_kvar[:n_pv],
+            "pv.q_kvar": solved.q_kvar[:n_pv] + pv_kvar,
             "battery.p_kw": solved.p_kw[n_pv:],
             "battery.q_kvar": solved.q_kvar[n_pv:],
         }

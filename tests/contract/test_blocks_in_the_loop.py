@@ -1,0 +1,242 @@
+"""Devices with a state of their own, in a run: what reaches them, when, and what becomes of what they give."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from models.errors import DeviceError, FmuStepError
+from twin.control import Proposal
+from twin.environment import TwinEnv
+from twin.errors import RunError
+from twin.plant import BlockPlan
+from twin.prepare import prepare
+from twin.scenario import load_scenario
+from twin.signals import Axis
+from twin.simulators.blocks import AS_MUCH_AS_POSSIBLE_KW, open_blocks, state_names
+from twin.world import StrategyRun, run_world
+
+
+class Tank:
+    """Draws what it is asked to, up to 4 kW, keeps count of steps, remembers its inputs; fails at a step if told to."""
+
+    label = "tank"
+
+    def __init__(self, size, inputs, *, outputs=("p_kw", "count"), fails_at=None):
+        self.size, self.inputs, self.outputs = size, inputs, outputs
+        self.seen, self.closed, self._count, self._fails_at = [], 0, 0, fails_at
+
+    def start(self):
+        return np.zeros((len(self.outputs), self.size))
+
+    def step(self, inputs, *, time_s, dt_s):
+        if self._count == self._fails_at:
+            raise FmuStepError(f"tank: broke at {time_s:g} s")
+        self.seen.append((time_s, dt_s, inputs.copy()))
+        self._count += 1
+        given = {
+            "p_kw": np.minimum(inputs[0], 4.0),
+            "soc": np.full(self.size, 0.5 + 0.001 * self._count),
+            "q_kvar": 0.25 * np.abs(np.minimum(inputs[0], 4.0)),
+            "count": np.full(self.size, float(self._count)),
+        }
+        return np.array([given[name] for name in self.outputs])
+
+    def save(self):
+        return b""
+
+    def restore(self, state):
+        del state
+
+    def close(self):
+        self.closed += 1
+
+
+class Memory:
+    def __init__(self):
+        self.steps = []
+
+    def append(self, step, values):
+        self.steps.append({key: np.array(value) for key, value in values.items()})
+
+    def series(self, key):
+        return np.array([values[key] for values in self.steps])
+
+
+class Asks:
+    """Asks appliances for a power that grows from step to step, batteries for 1 kW."""
+
+    def __init__(self, site):
+        self.site, self.seen = site, []
+
+    def decide(self, seen):
+        self.seen.append(seen)
+        return Proposal(
+            battery_kw=np.ones(len(self.site.battery_home)),
+            appliance_kw=np.full(len(self.site.appliance_home), 0.1 * seen.step),
+        )
+
+
+@pytest.fixture
+def prepared(small_scenario):
+    return prepare(load_scenario(small_scenario()))
+
+
+def with_block(prepared, axis, block, *, positions=(0, 2), record=(), **series):
+    """Return the prepared scenario with a block on an axis."""
+    plant = prepared.plant
+    at = np.array(positions)
+    homes = {Axis.LOAD: plant.load_home, Axis.PV: plant.pv_home, Axis.BATTERY: plant.battery_home}[axis]
+    plan = BlockPlan(
+        label="devices[9] tank",
+        axis=axis,
+        position=at,
+        home=homes[at],
+        open=lambda: block,
+        series=series,
+        record=record,
+    )
+    load_p_kw = plant.load_p_kw.copy()
+    load_p_kw[:, at] = 0.0 if axis is Axis.LOAD else load_p_kw[:, at]
+    plant = dataclasses.replace(plant, blocks=(plan,), load_p_kw=load_p_kw)
+    site = dataclasses.replace(
+        prepared.site,
+        appliance_name=tuple(plant.load_name[position] for position in plant.appliance_load),
+        appliance_home=plant.load_home[plant.appliance_load],
+    )
+    return dataclasses.replace(prepared, plant=plant, site=site)
+
+
+def play(prepared, controller=None):
+    run = StrategyRun(
+        plant=prepared.plant,
+        feeder=prepared.feeder,
+        engine=prepared.engine,
+        controller=controller or prepared.controller("self_consumption")[0],
+        site=prepared.site,
+        forecast=prepared.controller("self_consumption")[1],
+        sink=Memory(),
+    )
+    run_world(run, lambda done: None)
+    return run.sink
+
+
+def test_an_appliance_draws_at_its_home_and_the_strategy_sees_it_in_the_same_step(prepared):
+    draw_kw = np.linspace(0.0, 3.0, 96)[:, None] * np.array([[1.0, 2.0]])
+    block = Tank(2, ("draw", "vm_pu", "hour"), outputs=("p_kw", "q_kvar", "count"))
+    with_tank = with_block(prepared, Axis.LOAD, block, record=(("count", "1"),), draw=draw_kw)
+    controller = Asks(with_tank.site)
+    seen = play(with_tank, controller)
+    assert np.array_equal(seen.series("load.p_kw")[:, [0, 2]], draw_kw)
+    assert np.array_equal(seen.series("load.q_kvar")[:, [0, 2]], 0.25 * draw_kw)
+    balance = seen.series("feeder.p_balance_kw")
+    assert np.abs(balance).max() < 1e-4
+    assert np.array_equal([entry.appliance_kw for entry in controller.seen], draw_kw)
+    home = with_tank.plant.blocks[0].home
+    assert all(entry.load_kw[home[1]] >= entry.appliance_kw[1] for entry in controller.seen)
+
+
+def test_an_appliance_sees_the_voltage_and_the_set_point_of_the_step_before(prepared):
+    block = Tank(2, ("p_set_kw", "vm_pu", "v_v", "home_p_kw", "p_limit_kw", "time_s"))
+    with_tank = with_block(prepared, Axis.LOAD, block)
+    seen = play(with_tank, Asks(with_tank.site))
+    p_set, vm_pu, v_v, home_kw, limit_kw, time_s = np.array([inputs for _, _, inputs in block.seen]).swapaxes(
+        0, 1
+    )
+    assert np.array_equal(p_set[0], [AS_MUCH_AS_POSSIBLE_KW] * 2)
+    assert np.allclose(p_set[1:, 0], 0.1 * np.arange(95))
+    assert np.array_equal(limit_kw, p_set)
+    assert np.array_equal(vm_pu[0], [1.0, 1.0])
+    homes = with_tank.plant.blocks[0].home
+    buses = with_tank.plant.home_bus[homes]
+    assert np.array_equal(vm_pu[1:], seen.series("bus.vm_pu")[:-1, buses])
+    assert np.array_equal(v_v, 230.0 * vm_pu)
+    assert np.array_equal(home_kw[1:], seen.series("home.p_kw")[:-1, homes])
+    assert np.array_equal(time_s[:, 0], 900.0 * np.arange(96))
+
+
+def test_the_hour_is_the_local_one(prepared):
+    block = Tank(2, ("hour",))
+    play(with_block(prepared, Axis.LOAD, block))
+    hours = np.array([inputs[0, 0] for _, _, inputs in block.seen])
+    assert np.allclose(hours, np.arange(96) / 4)
+
+
+def test_a_generator_keeps_its_own_reactive_power(prepared):
+    block = Tank(2, ("p_available_kw", "p_limit_kw"), outputs=("p_kw", "q_kvar"))
+    seen = play(with_block(prepared, Axis.PV, block))
+    available = seen.series("pv.p_available_kw")[:, [0, 2]]
+    assert available.min() < -1.0
+    assert np.array_equal(seen.series("pv.p_kw")[:, [0, 2]], available)
+    assert np.allclose(seen.series("pv.q_kvar")[:, [0, 2]], 0.25 * np.abs(available), atol=1e-12)
+    assert np.abs(seen.series("feeder.p_balance_kw")).max() < 1e-4
+    assert np.array_equal(
+        [inputs[1] for _, _, inputs in block.seen], np.full((96, 2), AS_MUCH_AS_POSSIBLE_KW)
+    )
+
+
+def test_a_battery_gives_power_and_state_of_charge(prepared):
+    block = Tank(2, ("p_set_kw",), outputs=("p_kw", "soc"))
+    with_tank = with_block(prepared, Axis.BATTERY, block, positions=(1, 3))
+    controller = Asks(with_tank.site)
+    seen = play(with_tank, controller)
+    assert np.array_equal(seen.series("battery.p_kw")[:, [1, 3]], np.ones((96, 2)))
+    soc = seen.series("battery.soc")
+    assert np.allclose(soc[1:, 1], 0.5 + 0.001 * np.arange(1, 96)), "the state at the start of each step"
+    assert np.allclose([entry.soc[3] for entry in controller.seen[1:]], soc[1:, 3])
+
+
+def test_stored_outputs_are_named_and_ordered(prepared):
+    block = Tank(2, ("p_set_kw",))
+    record = (("count", "1"), ("p_kw", "kW"))
+    with_tank = with_block(prepared, Axis.LOAD, block, record=record)
+    names = [with_tank.plant.load_name[position] for position in (0, 2)]
+    assert state_names(with_tank.plant) == (
+        f"{names[0]} count [1]",
+        f"{names[1]} count [1]",
+        f"{names[0]} p_kw [kW]",
+        f"{names[1]} p_kw [kW]",
+    )
+    seen = play(with_tank, Asks(with_tank.site)).series("state.value")
+    assert np.array_equal(seen[:, 0], np.arange(1, 97))
+    assert np.allclose(seen[1:, 3], np.minimum(0.1 * np.arange(95), 4.0))
+
+
+@pytest.mark.parametrize("fails_at", [None, 7])
+def test_a_block_is_closed_when_the_run_ends_whatever_happens(prepared, fails_at):
+    block = Tank(2, ("vm_pu",), fails_at=fails_at)
+    with_tank = with_block(prepared, Axis.LOAD, block)
+    if fails_at is None:
+        play(with_tank)
+    else:
+        with pytest.raises(RunError, match=r"step 7 \(2026-06-20T01:45\+02:00\): tank: broke at 6300 s"):
+            play(with_tank)
+    assert block.closed == 1
+
+
+def test_a_block_that_does_not_fit_its_plan_is_refused_and_closed(prepared):
+    block = Tank(2, ("vm_pu", "wind_m_s"))
+    with (
+        pytest.raises(DeviceError, match="nothing feeds its input 'wind_m_s'"),
+        open_blocks(with_block(prepared, Axis.LOAD, block).plant),
+    ):
+        pytest.fail("must not open")
+    assert block.closed == 1
+    block = Tank(2, ("vm_pu",), outputs=("count",))
+    with pytest.raises(RunError, match=r"devices\[9\] tank: does not give 'p_kw'; it gives count"):
+        play(with_block(prepared, Axis.LOAD, block))
+
+
+def test_the_environment_steps_blocks_as_a_run_does(prepared):
+    first, second = (Tank(2, ("vm_pu",), outputs=("p_kw", "count")) for _ in range(2))
+    run = play(with_block(prepared, Axis.LOAD, first))
+    memory = Memory()
+    env = TwinEnv(with_block(prepared, Axis.LOAD, second), sink=memory)
+    env.reset()
+    controller = prepared.controller("self_consumption")[0]
+    ended = False
+    while not ended:
+        *_, ended, _ = env.propose(controller.decide(env.seen))
+    env.close()
+    assert np.array_equal(memory.series("load.p_kw"), run.series("load.p_kw"))
+    assert second.closed >= 1
