@@ -24,11 +24,11 @@ from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
-from twin.simulators.blocks import state_names
+from twin.simulators.blocks import open_blocks, state_names
 from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
-__all__ = ["Prepared", "prepare", "signal_names"]
+__all__ = ["Prepared", "prepare", "signal_names", "start_devices"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,6 +111,19 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
     _check_parameters(prepared)
     _check_selection(prepared)
     return prepared
+
+
+def start_devices(prepared: Prepared) -> None:
+    """Start every device that keeps its own state, and end it again.
+
+    Raises:
+        InputError: one cannot start; the message names it.
+    """
+    try:
+        with open_blocks(prepared.plant):
+            pass
+    except ModelError as error:
+        raise InputError(str(error)) from error
 
 
 def _chosen(loaded: LoadedScenario, strategies: Sequence[str] | None) -> tuple[str, ...]:

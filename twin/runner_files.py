@@ -19,6 +19,7 @@ from twin.signals import Axis
 __all__ = [
     "cautions_of",
     "communities_in_words",
+    "devices_in_words",
     "feeder_json",
     "implausible",
     "left_out",
@@ -232,9 +233,7 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
 
 def _of_blocks(plant: Plant) -> list[str]:
     """Return what computes the devices that keep their own state, and what that changes."""
-    sentences = [
-        f"{plan.label}: {len(plan.position)} devices, computed by {plan.origin}." for plan in plant.blocks
-    ]
+    sentences = [*devices_in_words(plant)]
     if len(plant.appliance_load) > 0:
         sentences.append(
             "Forecasts do not know the power of appliances (water heaters, chargers, FMUs at a terminal): they count as 0 ahead."
@@ -244,3 +243,14 @@ def _of_blocks(plant: Plant) -> list[str]:
             "Devices with a state of their own see the voltage of the step before, and their power is final."
         )
     return sentences
+
+
+def devices_in_words(plant: Plant) -> tuple[str, ...]:
+    """Return one sentence per fleet of devices that keep their own state: how many, and what computes them."""
+    return tuple(
+        f"{plan.label}: {_counted(len(plan.position))}, computed by {plan.origin}." for plan in plant.blocks
+    )
+
+
+def _counted(n_devices: int) -> str:
+    return "1 device" if n_devices == 1 else f"{n_devices} devices"

@@ -107,7 +107,6 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
     try:
         with open_blocks(run.plant) as blocks:
             await _step_to_the_end(run, on_step, state, blocks)
-            told = blocks.events()
     except RunError as error:
         raise type(error)(_at(run.plant, state, str(error))) from error
     except ModelError as error:
@@ -115,7 +114,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
     except Exception as error:
         raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}")) from error
     _check_finished(run.plant, state)
-    return told
+    return blocks.events()
 
 
 async def _step_to_the_end(

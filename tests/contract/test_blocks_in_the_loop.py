@@ -7,8 +7,9 @@ import pytest
 
 from models.errors import DeviceError, FmuStepError
 from twin.control import Proposal
+from twin.control.checks import checked
 from twin.environment import TwinEnv
-from twin.errors import RunError
+from twin.errors import ControllerError, RunError
 from twin.plant import BlockPlan
 from twin.prepare import prepare
 from twin.scenario import load_scenario
@@ -122,7 +123,7 @@ def play(prepared, controller=None):
 
 
 def test_an_appliance_draws_at_its_home_and_the_strategy_sees_it_in_the_same_step(prepared):
-    draw_kw = np.linspace(0.0, 3.0, 96)[:, None] * np.array([[1.0, 2.0]])
+    draw_kw = np.linspace(0.0, 2.0, 96)[:, None] * np.array([[1.0, 2.0]])
     block = Tank(2, ("draw", "vm_pu", "hour"), outputs=("p_kw", "q_kvar", "count"))
     with_tank = with_block(prepared, Axis.LOAD, block, record=(("count", "1"),), draw=draw_kw)
     controller = Asks(with_tank.site)
@@ -240,3 +241,53 @@ def test_the_environment_steps_blocks_as_a_run_does(prepared):
     env.close()
     assert np.array_equal(memory.series("load.p_kw"), run.series("load.p_kw"))
     assert second.closed >= 1
+
+
+CARS = """
+  - {kind: ev, share: 1, trips: generated, km_day: 60, capacity_kwh: 40, p_max_kw: 7.4, soc_start: 0.3}
+strategies:
+"""
+
+
+class CarsAtMost:
+    """Lets every car draw as much as ``limit_kw``, batteries rest."""
+
+    def __init__(self, site, limit_kw):
+        self.site, self.limit_kw = site, limit_kw
+
+    def decide(self, seen):
+        del seen
+        return Proposal(
+            battery_kw=np.zeros(len(self.site.battery_home)),
+            appliance_kw=np.full(len(self.site.appliance_name), self.limit_kw),
+        )
+
+
+def test_a_strategy_that_holds_cars_back_lowers_the_peak_and_pays_in_unmet_need(small_scenario):
+    prepared = prepare(load_scenario(small_scenario(("strategies:\n", CARS.lstrip("\n")))))
+    free, held, none = (play(prepared, CarsAtMost(prepared.site, limit)) for limit in (np.inf, 2.0, 0.0))
+    cars = prepared.plant.appliance_load
+    assert free.series("load.p_kw")[:, cars].max() == pytest.approx(7.4)
+    assert held.series("load.p_kw")[1:, cars].max() == pytest.approx(2.0)
+    assert np.all(none.series("load.p_kw")[1:, cars] == 0.0)
+    peaks_kw = [run.series("load.p_kw")[1:, cars].sum(axis=1).max() for run in (none, held, free)]
+    assert peaks_kw == sorted(peaks_kw)
+    unmet = [position for position, name in enumerate(state_names(prepared.plant)) if "unmet_kwh" in name]
+    lacking_kwh = [run.series("state.value")[:, unmet].sum() for run in (free, held, none)]
+    assert lacking_kwh == sorted(lacking_kwh)
+    assert lacking_kwh[-1] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("appliance_kw", "message"),
+    [
+        (np.zeros(3), r"appliance_kw: shape \(3,\), expected \(2,\)"),
+        (np.array([1.0, np.nan]), r"appliance_kw\[1\] = nan for appliance 1 .* or inf for as much"),
+        (np.array([-np.inf, 0.0]), r"appliance_kw\[0\] = -inf"),
+    ],
+)
+def test_a_set_point_of_appliances_that_makes_no_sense_stops_the_strategy(prepared, appliance_kw, message):
+    with_tank = with_block(prepared, Axis.LOAD, Tank(2, ("p_set_kw",)))
+    asked = Proposal(battery_kw=np.zeros(len(with_tank.site.battery_home)), appliance_kw=appliance_kw)
+    with pytest.raises(ControllerError, match=message):
+        checked(asked, with_tank.site)

@@ -19,19 +19,20 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
 
     def work() -> int:
         from twin import console
-        from twin.prepare import prepare
-        from twin.runner_files import communities_in_words, implausible, left_out
+        from twin.prepare import prepare, start_devices
+        from twin.runner_files import communities_in_words, devices_in_words, implausible, left_out
         from twin.scenario import load_scenario
 
         prepared = prepare(load_scenario(scenario))
+        start_devices(prepared)
         plant, feeder = prepared.plant, prepared.feeder
         console.say(
             f"{scenario}: good. {len(feeder.bus_name)} buses, {plant.n_homes} homes, {len(plant.pv_name)} PV, "
             f"{len(plant.battery_name)} batteries, {plant.n_steps} steps of {plant.dt_s} s, engine "
             f"{prepared.engine.name}, strategies {', '.join(prepared.strategies)}."
         )
-        for community in communities_in_words(plant.communities):
-            console.say(community)
+        for sentence in (*communities_in_words(plant.communities), *devices_in_words(plant)):
+            console.say(sentence)
         for note in (*feeder.notes, *left_out(prepared), *implausible(prepared), *plant.communities.notes):
             console.say(f"note: {note}")
         return 0
