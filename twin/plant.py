@@ -16,7 +16,17 @@ from models.inverter import InverterFleet
 from twin.members import NOBODY, Communities
 from twin.signals import Axis
 
-__all__ = ["NO_MARKET", "BlockPlan", "FloatArray", "IntArray", "Market", "Plant", "Tariff", "total_by"]
+__all__ = [
+    "NO_MARKET",
+    "BlockPlan",
+    "FloatArray",
+    "IntArray",
+    "Market",
+    "Plant",
+    "StoredOutput",
+    "Tariff",
+    "total_by",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -78,8 +88,26 @@ class BlockPlan:
     """
     record: tuple[tuple[str, str], ...] = ()
     """Outputs that are stored: name of the output, unit."""
+    unmet: str | None = None
+    """The stored output that tells what a device lacked in a step [kWh]; it is counted in the key figures."""
     origin: str = "a model in arrays"
     """What computes the devices, for the manifest: for an FMU its file, fingerprint, tool, interface and where it runs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutput:
+    """One place of the axis ``state``: an output of a device with a state of its own."""
+
+    device: str
+    output: str
+    unit: str
+    is_unmet: bool
+    """Whether it tells what the device lacked in a step [kWh]."""
+
+    @property
+    def name(self) -> str:
+        """Name on the axis: device, output and unit."""
+        return f"{self.device} {self.output} [{self.unit}]"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,6 +152,19 @@ class Plant:
         """Position among the loads of each appliance, shape (A,): a load that keeps its own state."""
         found = [plan.position for plan in self.blocks if plan.axis is Axis.LOAD]
         return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+    @property
+    def stored_outputs(self) -> tuple[StoredOutput, ...]:
+        """What is stored of devices with a state of their own: by block, output and device."""
+        names = {Axis.LOAD: self.load_name, Axis.PV: self.pv_name, Axis.BATTERY: self.battery_name}
+        return tuple(
+            StoredOutput(
+                device=names[plan.axis][position], output=output, unit=unit, is_unmet=output == plan.unmet
+            )
+            for plan in self.blocks
+            for output, unit in plan.record
+            for position in plan.position
+        )
 
     @property
     def load_bus(self) -> IntArray:

@@ -24,7 +24,7 @@ from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
-from twin.simulators.blocks import open_blocks, state_names
+from twin.simulators.blocks import open_blocks
 from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
@@ -173,7 +173,7 @@ def signal_names(prepared: Prepared) -> dict[Axis, tuple[str, ...]]:
         Axis.LOAD: plant.load_name,
         Axis.PV: plant.pv_name,
         Axis.BATTERY: plant.battery_name,
-        Axis.STATE: state_names(plant),
+        Axis.STATE: tuple(stored.name for stored in plant.stored_outputs),
     }
 
 
@@ -264,7 +264,9 @@ def _context(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> KpiContext
         pv_home=tuple(plant.pv_home.tolist()),
         battery_home=tuple(plant.battery_home.tolist()),
         battery_capacity_kwh=tuple(plant.battery.capacity_kwh.tolist()),
-        state_name=state_names(plant),
+        n_states=len(plant.stored_outputs),
+        unmet_state=tuple(at for at, stored in enumerate(plant.stored_outputs) if stored.is_unmet),
+        unmet_device=tuple(stored.device for stored in plant.stored_outputs if stored.is_unmet),
         limits=KpiLimits(
             vm_min_pu=limits.vm_min_pu,
             vm_max_pu=limits.vm_max_pu,

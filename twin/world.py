@@ -17,7 +17,7 @@ from twin.errors import RunError
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
-from twin.simulators.blocks import Blocks, open_blocks, state_names
+from twin.simulators.blocks import Blocks, no_blocks, open_blocks
 from twin.simulators.control import ControlCore
 from twin.simulators.devices import DevicesCore
 from twin.simulators.exogenous import ExogenousCore, ExternalInput
@@ -103,16 +103,16 @@ def _quiet_at_shutdown(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -
 
 async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, ...]:
     asyncio.get_running_loop().set_exception_handler(_quiet_at_shutdown)
-    state = RunState()
+    state, blocks = RunState(), no_blocks()
     try:
         with open_blocks(run.plant) as blocks:
             await _step_to_the_end(run, on_step, state, blocks)
     except RunError as error:
-        raise type(error)(_at(run.plant, state, str(error))) from error
+        raise type(error)(_at(run.plant, state, str(error), blocks)) from error
     except ModelError as error:
-        raise RunError(_at(run.plant, state, str(error))) from error
+        raise RunError(_at(run.plant, state, str(error), blocks)) from error
     except Exception as error:
-        raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}")) from error
+        raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}", blocks)) from error
     _check_finished(run.plant, state)
     return blocks.events()
 
@@ -183,7 +183,7 @@ def axis_sizes(plant: Plant, feeder: Feeder) -> dict[Axis, int]:
         Axis.LOAD: len(plant.load_name),
         Axis.PV: len(plant.pv_name),
         Axis.BATTERY: len(plant.battery_name),
-        Axis.STATE: len(state_names(plant)),
+        Axis.STATE: len(plant.stored_outputs),
     }
 
 
@@ -260,7 +260,11 @@ async def _external_entity(world: mosaik.AsyncWorld, source: ExternalSource) -> 
     return chosen
 
 
-def _at(plant: Plant, state: RunState, text: str) -> str:
+def _at(plant: Plant, state: RunState, text: str, blocks: Blocks) -> str:
+    """Return what failed with the step it failed in, and what devices had to tell before."""
+    before = blocks.events()
+    if before:
+        text = f"{text} (before that: {'; '.join(before)})"
     if state.failed_at_s is None:
         return text
     step = state.failed_at_s // plant.dt_s

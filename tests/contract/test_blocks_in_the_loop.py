@@ -14,7 +14,7 @@ from twin.plant import BlockPlan
 from twin.prepare import prepare
 from twin.scenario import load_scenario
 from twin.signals import Axis
-from twin.simulators.blocks import AS_MUCH_AS_POSSIBLE_KW, open_blocks, state_names
+from twin.simulators.blocks import AS_MUCH_AS_POSSIBLE_KW, open_blocks
 from twin.world import StrategyRun, run_world
 
 
@@ -26,6 +26,7 @@ class Tank:
     def __init__(self, size, inputs, *, outputs=("p_kw", "count"), fails_at=None):
         self.size, self.inputs, self.outputs = size, inputs, outputs
         self.seen, self.closed, self._count, self._fails_at = [], 0, 0, fails_at
+        self.events = ("hummed",)
 
     def start(self):
         return np.zeros((len(self.outputs), self.size))
@@ -192,7 +193,7 @@ def test_stored_outputs_are_named_and_ordered(prepared):
     record = (("count", "1"), ("p_kw", "kW"))
     with_tank = with_block(prepared, Axis.LOAD, block, record=record)
     names = [with_tank.plant.load_name[position] for position in (0, 2)]
-    assert state_names(with_tank.plant) == (
+    assert tuple(stored.name for stored in with_tank.plant.stored_outputs) == (
         f"{names[0]} count [1]",
         f"{names[1]} count [1]",
         f"{names[0]} p_kw [kW]",
@@ -210,7 +211,8 @@ def test_a_block_is_closed_when_the_run_ends_whatever_happens(prepared, fails_at
     if fails_at is None:
         play(with_tank)
     else:
-        with pytest.raises(RunError, match=r"step 7 \(2026-06-20T01:45\+02:00\): tank: broke at 6300 s"):
+        message = r"step 7 \(2026-06-20T01:45\+02:00\): tank: broke at 6300 s \(before that: devices\[9\] tank: hummed\)"
+        with pytest.raises(RunError, match=message):
             play(with_tank)
     assert block.closed == 1
 
@@ -272,7 +274,8 @@ def test_a_strategy_that_holds_cars_back_lowers_the_peak_and_pays_in_unmet_need(
     assert np.all(none.series("load.p_kw")[1:, cars] == 0.0)
     peaks_kw = [run.series("load.p_kw")[1:, cars].sum(axis=1).max() for run in (none, held, free)]
     assert peaks_kw == sorted(peaks_kw)
-    unmet = [position for position, name in enumerate(state_names(prepared.plant)) if "unmet_kwh" in name]
+    unmet = [at for at, stored in enumerate(prepared.plant.stored_outputs) if stored.is_unmet]
+    assert prepared.context.unmet_state == tuple(unmet)
     lacking_kwh = [run.series("state.value")[:, unmet].sum() for run in (free, held, none)]
     assert lacking_kwh == sorted(lacking_kwh)
     assert lacking_kwh[-1] > 0.0

@@ -42,7 +42,9 @@ def make_run(seed, dt_s, n_steps, offset_s):
         battery_home=(1, 2),
         battery_capacity_kwh=(5.0, 7.5),
         limits=KpiLimits(vm_min_pu=0.95, vm_max_pu=1.05),
-        state_name=("car unmet_kwh [kWh]", "car soc [1]", "tank unmet_kwh [kWh]"),
+        n_states=3,
+        unmet_state=(0, 2),
+        unmet_device=("car", "tank"),
     )
     arrays = {}
     for key, axis in NEEDED.items():
@@ -124,7 +126,7 @@ def permuted(context, arrays, rng):
         load_home=homes(context.load_home, Axis.LOAD),
         pv_home=homes(context.pv_home, Axis.PV),
         battery_home=homes(context.battery_home, Axis.BATTERY),
-        state_name=picked(context.state_name, Axis.STATE),
+        unmet_state=tuple(int(np.argsort(order[Axis.STATE])[i]) for i in context.unmet_state),
         battery_capacity_kwh=picked(context.battery_capacity_kwh, Axis.BATTERY),
     )
     return changed, {key: array[:, order[NEEDED[key]]] for key, array in arrays.items()}

@@ -34,7 +34,9 @@ def make_context(**changes):
         battery_home=(0,),
         battery_capacity_kwh=(2.0,),
         limits=KpiLimits(),
-        state_name=("car unmet_kwh [kWh]", "car soc [1]", "tank unmet_kwh [kWh]"),
+        n_states=3,
+        unmet_state=(0, 2),
+        unmet_device=("car", "tank"),
     )
     return replace(context, **changes)
 
@@ -263,7 +265,7 @@ def test_without_pv_the_pv_figures_do_not_apply():
 
 def test_without_appliances_that_tell_what_they_lack_the_unmet_need_does_not_apply():
     arrays = make_arrays() | {"state.value": np.ones((8, 1), dtype=np.float32)}
-    values = evaluate(arrays, make_context(state_name=("car soc [1]",)))[0]
+    values = evaluate(arrays, make_context(n_states=1, unmet_state=(), unmet_device=()))[0]
     assert values["unmet_kwh"].value is None
     assert values["unmet_kwh"].note.startswith("not applicable")
     satisfied = make_arrays() | {"state.value": np.zeros((8, 3), dtype=np.float32)}

@@ -158,7 +158,7 @@ class KpiAccumulator:
             Axis.LOAD: len(context.load_home),
             Axis.PV: len(context.pv_home),
             Axis.BATTERY: len(context.battery_home),
-            Axis.STATE: len(context.state_name),
+            Axis.STATE: context.n_states,
         }
         self._block_s = next((s for s in _BLOCKS_S if s <= _BLOCK_STEPS * context.dt_s), _BLOCKS_S[-1])
         self._totals: _Totals | None = None

@@ -113,16 +113,20 @@ class KpiContext:
     limits: KpiLimits
     held_buses: tuple[int, ...] = ()
     """Positions of buses whose voltage is an input of the model (slack); they do not count as the feeder's."""
-    state_name: tuple[str, ...] = ()
-    """Names of the stored outputs of devices: device, output, unit."""
+    n_states: int = 0
+    """Stored outputs of devices that keep their own state."""
+    unmet_state: tuple[int, ...] = ()
+    """Positions of those that tell what a device lacked in a step [kWh] ..."""
+    unmet_device: tuple[str, ...] = ()
+    """... and the names of the devices."""
 
     def __post_init__(self) -> None:
         """Turn arrays into tuples of plain values and refuse what does not fit together."""
-        for name in ("dt_s", "n_steps", "start_utc_s"):
+        for name in ("dt_s", "n_steps", "start_utc_s", "n_states"):
             object.__setattr__(self, name, int(getattr(self, name)))
-        for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name", "state_name"):
+        for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name", "unmet_device"):
             object.__setattr__(self, name, tuple(str(entry) for entry in getattr(self, name)))
-        for name in ("head_trafos", "held_buses", "load_home", "pv_home", "battery_home"):
+        for name in ("head_trafos", "held_buses", "load_home", "pv_home", "battery_home", "unmet_state"):
             object.__setattr__(self, name, tuple(int(entry) for entry in getattr(self, name)))
         capacity = tuple(float(entry) for entry in self.battery_capacity_kwh)
         object.__setattr__(self, "battery_capacity_kwh", capacity)

@@ -22,7 +22,6 @@ __all__ = [
     "live_at_home",
     "no_blocks",
     "open_blocks",
-    "state_names",
 ]
 
 AS_MUCH_AS_POSSIBLE_KW = 1e9
@@ -148,17 +147,6 @@ def open_blocks(plant: Plant) -> Iterator[Blocks]:
             first_state = stepper.state_slots.stop
             steppers.append(stepper)
         yield Blocks(tuple(steppers))
-
-
-def state_names(plant: Plant) -> tuple[str, ...]:
-    """Return the names on the axis ``state``: device and output, in the order of the blocks."""
-    names = {Axis.LOAD: plant.load_name, Axis.PV: plant.pv_name, Axis.BATTERY: plant.battery_name}
-    return tuple(
-        f"{names[plan.axis][position]} {output} [{unit}]"
-        for plan in plant.blocks
-        for output, unit in plan.record
-        for position in plan.position
-    )
 
 
 def live_at_home(plan: BlockPlan, values: Mapping[str, Array]) -> dict[str, Array]:
