@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.cli.options import Debug, Json
+from twin.cli.options import EXIT_FAILED, Debug, Json
 from twin.cli.shell import guarded
 from twin.errors import InputError
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from models.fmu.base import Value
 
 __all__ = ["fmu_app"]
-
-EXIT_WARNINGS = 1
-EXIT_DOES_NOT_WORK = 2
 
 fmu_app = typer.Typer(
     name="fmu",
@@ -96,10 +93,13 @@ def check_command(
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", help="A check that takes longer counts as hung.")
     ] = 60.0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 also where it works with warnings.")
+    ] = False,
     json_out: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check an FMU by its description and by trial runs; 0: works, 1: with warnings, 2: does not work."""
+    """Check an FMU by its description and by trial runs; exit code 1 if it does not work."""
 
     def work() -> int:
         with _fmu_errors():
@@ -127,8 +127,8 @@ def check_command(
             console.json_line(report.to_dict())
         else:
             console_fmu.check_table(report)
-        exits = {Verdict.WORKS: 0, Verdict.WORKS_WITH_WARNINGS: EXIT_WARNINGS}
-        return exits.get(report.verdict, EXIT_DOES_NOT_WORK)
+        accepted = {Verdict.WORKS} if strict else {Verdict.WORKS, Verdict.WORKS_WITH_WARNINGS}
+        return 0 if report.verdict in accepted else EXIT_FAILED
 
     guarded(work, debug=debug)
 

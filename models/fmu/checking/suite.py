@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.errors import FmuArchiveError, FmuError
 from models.fmu.base import FmuInfo, Interface, UnpackedFmu
+from models.fmu.binding.transfers import find_variable
 from models.fmu.checking.catalogue import CHECKS, made
 from models.fmu.checking.options import CheckOptions, trial_times
 from models.fmu.checking.process import checked_apart
@@ -55,6 +56,8 @@ def check_fmu(
         remedy = "export the FMU as FMI 2.0 or 3.0 with Co-Simulation, or choose another --interface"
         keep(CheckResult.of("description", "Model description", Finding.failed(str(error), remedy)))
         return _unread(file, found)
+    for name in asked.parameters:
+        find_variable(info, name)
     keep(CheckResult.of("archive", "Archive", Finding.passed("safe to unpack")))
     for result in static_checks(info):
         keep(result)
