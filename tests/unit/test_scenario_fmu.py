@@ -10,12 +10,13 @@ import pytest
 
 from models.devices.base import Causality
 from models.devices.numpy_block import KINDS as OUR_KINDS
-from twin.assembly.fmus import SIGNAL_UNITS
+from twin.assembly.fmu_wiring import SIGNAL_UNITS
 from twin.errors import ScenarioError
 from twin.scenario import (
     BatteryDetailSpec,
     EvSpec,
     LoadedScenario,
+    PvDetailSpec,
     WaterHeaterSpec,
     load_scenario,
 )
@@ -99,7 +100,12 @@ def test_units_of_appliances_are_converted(written: str, unit: str, value: float
 
 @pytest.mark.parametrize(
     ("model", "kind"),
-    [(WaterHeaterSpec, "water_heater"), (EvSpec, "ev_charger"), (BatteryDetailSpec, "battery")],
+    [
+        (WaterHeaterSpec, "water_heater"),
+        (EvSpec, "ev_charger"),
+        (BatteryDetailSpec, "battery"),
+        (PvDetailSpec, "pv_inverter"),
+    ],
 )
 def test_defaults_of_the_scenario_are_those_of_the_model(model: type[Spec], kind: str) -> None:
     table = {
@@ -108,9 +114,14 @@ def test_defaults_of_the_scenario_are_those_of_the_model(model: type[Spec], kind
         if entry.causality == Causality.PARAMETER
     }
     shared = set(table) & set(model.model_fields)
-    assert len(shared) >= 8
+    assert len(shared) >= 2
     for name in shared:
         assert model.model_fields[name].default == table[name].start, name
+
+
+def test_every_field_of_detail_is_a_parameter() -> None:
+    for model, kind in ((BatteryDetailSpec, "battery"), (PvDetailSpec, "pv_inverter")):
+        assert set(model.model_fields) <= set(OUR_KINDS[kind].KIND.named(Causality.PARAMETER))
 
 
 def test_every_parameter_of_a_heater_and_a_charger_is_a_field() -> None:
@@ -164,6 +175,16 @@ def test_detail_of_a_battery_can_be_a_column(load: Load, tmp_path: Path) -> None
     loaded = load("- {kind: battery, csv: list.csv, detail: {taper_low_soc: 5 %}}")
     assert [spec_of(loaded, at).detail.standby_kw for at in range(2)] == [0.01, 0.0]
     assert [spec_of(loaded, at).detail.taper_low_soc for at in range(2)] == [0.05, 0.05]
+
+
+def test_detail_of_pv_is_read_in_its_units_and_written_again(load: Load, tmp_path: Path) -> None:
+    loaded = load(f"{PV}, detail: {{response_s: 0.5 min, ramp_up_share_s: 20 %/min}}}}")
+    assert spec_of(loaded).detail == PvDetailSpec(response_s=30.0, ramp_up_share_s=0.2 / 60)
+    assert spec_of(loaded).is_block
+    assert not spec_of(load(f"{PV}}}")).is_block
+    again = tmp_path / "again.yaml"
+    again.write_text(loaded.resolved_yaml())
+    assert load_scenario(again).scenario == loaded.scenario
 
 
 @pytest.mark.parametrize(
@@ -225,6 +246,14 @@ def test_detail_of_a_battery_can_be_a_column(load: Load, tmp_path: Path) -> None
             ["below temp_derate_end_degc 50"],
         ),
         (f"{BATTERY}, fmu: {{file: a.fmu}}}}", "devices[0].fmu", ["no effect without as: fmu"]),
+        (f"{PV}, detail: {{response_s: -1}}}}", "devices[0].detail.response_s", ["at least 0"]),
+        (f"{PV}, detail: {{ramp_up_share_s: 1 kW}}}}", "devices[0].detail.ramp_up_share_s", ["does not fit"]),
+        (f"{PV}, detail: {{ramp: 1}}}}", "devices[0].detail.ramp", ["unknown key", "ramp_up_share_s"]),
+        (
+            f"{PV}, as: fmu, detail: {{}}, fmu: {{file: a.fmu}}}}",
+            "devices[0].detail",
+            ["no effect on an FMU of one's own"],
+        ),
         (
             f"{PV}, as: fmu, inverter: {{cos_phi: 0.9}}, fmu: {{file: a.fmu}}}}",
             "devices[0].inverter",
@@ -370,10 +399,14 @@ def test_the_devices_of_the_guide_load(load: Load, tmp_path: Path) -> None:
 
 
 def test_the_detail_of_the_guide_loads(load: Load) -> None:
-    (block,) = re.findall(r"```yaml\ndetail:\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
-    entry = "- kind: battery\n    bus: b\n    name: a\n    capacity_kwh: 5\n    power_kw: 2\n    detail:\n"
-    inside = "".join(f"    {line}\n" for line in block.splitlines())
-    assert spec_of(load(entry + inside)).detail.fade_per_cycle == pytest.approx(5e-5)
+    of_battery, of_pv = re.findall(r"```yaml\ndetail: .*?\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
+    battery = "- kind: battery\n    bus: b\n    name: a\n    capacity_kwh: 5\n    power_kw: 2\n    detail:\n"
+    pv = "- kind: pv\n    bus: b\n    name: a\n    p_peak_kw: 3\n    profile: constant\n    detail:\n"
+    of_battery, of_pv = (
+        "".join(f"    {line}\n" for line in block.splitlines()) for block in (of_battery, of_pv)
+    )
+    assert spec_of(load(battery + of_battery)).detail.fade_per_cycle == pytest.approx(5e-5)
+    assert spec_of(load(pv + of_pv)).detail.ramp_up_share_s == pytest.approx(0.2 / 60)
 
 
 def test_every_signal_of_the_guide_exists() -> None:

@@ -13,10 +13,15 @@ from models.devices.base import Causality, DeviceBlock
 from models.devices.numpy_block import KINDS, NumpyBlock
 from models.devices.pv_inverter import P_V_OFF_PU
 from models.errors import ModelError
+from models.fmu.fleet import open_fleet
+from models.fmu.ours.catalogue import fleet_spec
+from models.fmu.reading.description import read_info
 from models.inverter import InverterFleet
 from twin.assembly.appliances import driven_series, temp_air_degc
 from twin.assembly.batteries import BatteryRows
 from twin.assembly.drafts import BlockDraft, EntryError
+from twin.assembly.fmu_wiring import Site
+from twin.assembly.fmus import origin, user_fleet
 from twin.assembly.generators import PvRows
 from twin.assembly.inverters import inverter_fleet
 from twin.assembly.series import SeriesBook, SourceFileError
@@ -27,6 +32,7 @@ from twin.scenario.device_base import SwitchedBase
 from twin.scenario.devices import BatterySpec, PvSpec
 from twin.scenario.fmu import FmuSpec, fmu_path
 from twin.scenario.marks import Problem
+from twin.scenario.pv_detail import PvDetailSpec
 from twin.units import volts
 
 __all__ = ["block_plan"]
@@ -48,14 +54,15 @@ _GIVES = {
     "water_heater": ("p_kw",),
     "ev": ("p_kw",),
 }
+_UNMET = "unmet_kwh"
 _RECORD = {
     "battery": (("temp_degc", "degC"), ("health", "1")),
     "pv": (),
-    "water_heater": (("temp_top_degc", "degC"), ("unmet_kwh", "kWh")),
-    "ev": (("soc", "1"), ("unmet_kwh", "kWh")),
+    "water_heater": (("temp_top_degc", "degC"), (_UNMET, "kWh")),
+    "ev": (("soc", "1"), (_UNMET, "kWh")),
 }
 """Outputs of our models that are stored; those of a battery only where it has ``detail``."""
-_NO_DETAIL = BatteryDetailSpec()
+_NO_BATTERY_DETAIL, _NO_PV_DETAIL = BatteryDetailSpec(), PvDetailSpec()
 
 
 def block_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows) -> BlockPlan:
@@ -78,7 +85,9 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
     kind = draft.spec.kind
     series = _our_series(draft, book)
     record = _RECORD[kind]
-    if isinstance(draft.spec, BatterySpec) and all(_detail(spec) == _NO_DETAIL for spec in draft.specs):
+    if isinstance(draft.spec, BatterySpec) and all(
+        _battery_detail(spec) == _NO_BATTERY_DETAIL for spec in draft.specs
+    ):
         record = ()
     opened = partial(
         NumpyBlock,
@@ -92,6 +101,7 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
     try:
         opened().close()  # refuses parameters that contradict each other
         plan = _plan(draft, opened, series=series, record=record)
+        plan = replace(plan, unmet=_UNMET if _UNMET in dict(record) else None)
         is_ours = isinstance(draft.spec, SwitchedBase) and draft.spec.is_ours
         return replace(plan, **_our_fmu(_OUR_KINDS[kind], opened)) if is_ours else plan
     except ModelError as error:
@@ -100,11 +110,6 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
 
 def _our_fmu(kind: str, model: "partial[NumpyBlock]") -> dict[str, Any]:
     """Return what opens the FMU of a kind with all that ``model`` is made with, and its origin."""
-    from models.fmu.fleet import open_fleet  # noqa: PLC0415 - as above
-    from models.fmu.ours.catalogue import fleet_spec  # noqa: PLC0415 - as above
-    from models.fmu.reading.description import read_info  # noqa: PLC0415 - only scenarios with FMUs need it
-    from twin.assembly.fmus import origin  # noqa: PLC0415 - as above
-
     spec = fleet_spec(kind, **model.keywords)
     return {"open": partial(open_fleet, spec), "origin": origin(spec, read_info(spec.file))}
 
@@ -156,13 +161,18 @@ def _battery_parameter(draft: BlockDraft, name: str, rows: BatteryRows) -> Array
     if name in {"capacity_kwh", "charge_kw", "discharge_kw"}:
         return np.array(getattr(rows, name), dtype=np.float64)[draft.position]
     in_detail = name in BatteryDetailSpec.model_fields
-    values = [getattr(_detail(spec) if in_detail else spec, name) for spec in draft.specs]
+    values = [getattr(_battery_detail(spec) if in_detail else spec, name) for spec in draft.specs]
     return np.array(values, dtype=np.float64)
 
 
-def _detail(spec: object) -> BatteryDetailSpec:
+def _battery_detail(spec: object) -> BatteryDetailSpec:
     detail = spec.detail if isinstance(spec, BatterySpec) else None
-    return _NO_DETAIL if detail is None else detail
+    return _NO_BATTERY_DETAIL if detail is None else detail
+
+
+def _pv_detail(spec: object) -> PvDetailSpec:
+    detail = spec.detail if isinstance(spec, PvSpec) else None
+    return _NO_PV_DETAIL if detail is None else detail
 
 
 def _inverter_parameters(draft: BlockDraft, rows: PvRows) -> dict[str, Array]:
@@ -175,13 +185,15 @@ def _inverter_parameters(draft: BlockDraft, rows: PvRows) -> dict[str, Array]:
         entry.name: np.asarray(getattr(fleet, entry.name), dtype=np.float64)
         for entry in fields(InverterFleet)
     }
-    return {name: np.where(np.isinf(values), P_V_OFF_PU, values) for name, values in found.items()}
+    functions = {name: np.where(np.isinf(values), P_V_OFF_PU, values) for name, values in found.items()}
+    details = [_pv_detail(spec) for spec in draft.specs]
+    return functions | {
+        name: np.array([getattr(detail, name) for detail in details], dtype=np.float64)
+        for name in PvDetailSpec.model_fields
+    }
 
 
 def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> BlockPlan:
-    from models.fmu.fleet import open_fleet  # noqa: PLC0415 - only scenarios with FMUs need it
-    from twin.assembly.fmus import Site, user_fleet  # noqa: PLC0415 - as above
-
     columns, problems = _columns(given, book)
     site = Site(
         label=draft.label,
@@ -205,7 +217,7 @@ def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> BlockP
     driven = driven_series(draft.specs, draft.names, book)
     wanted = {wire.signal for wire in fleet.spec.inputs}
     series = {name: make() for name, make in driven.items() if name in wanted}
-    series |= {name: columns[name][0][:, None] for name in fleet.columns if name in wanted}
+    series |= {name: values[:, None] for name, (values, _) in columns.items()}
     if "temp_air_degc" in wanted:
         series["temp_air_degc"] = _air(draft, book, np.nan)
     plan = _plan(draft, partial(open_fleet, fleet.spec), series=series, record=fleet.record)

@@ -16,6 +16,7 @@ from twin.assembly.appliances import add_appliances, assumptions
 from twin.assembly.batteries import BatteryRows, add_batteries
 from twin.assembly.blocks import block_plan
 from twin.assembly.communities import build_communities
+from twin.assembly.contracts import Appliances, appliances_of
 from twin.assembly.drafts import BlockDraft, BlockDrafts, EntryError
 from twin.assembly.generators import PvRows, add_pv
 from twin.assembly.homes import Homes
@@ -80,7 +81,8 @@ def build_plant(loaded: LoadedScenario, feeder: Feeder) -> tuple[Plant, tuple[Ex
         plant = assembly.plant()
     except (DeviceError, InputError) as error:
         raise ScenarioError([loaded.mistake("devices", str(error))]) from error
-    return replace(plant, communities=build_communities(loaded, feeder, plant)), tuple(assembly.external)
+    communities = build_communities(loaded, feeder, plant=plant, appliances=assembly.appliances())
+    return replace(plant, communities=communities), tuple(assembly.external)
 
 
 class _Assembly:
@@ -162,6 +164,10 @@ class _Assembly:
             return
         self._blocks.append(plan)
         self._assumed += assumptions(draft.specs)
+
+    def appliances(self) -> Appliances:
+        """Return the loads that keep their own state."""
+        return appliances_of(self._drafts.all())
 
     def read_prices(self) -> None:
         """Read prices and emissions."""

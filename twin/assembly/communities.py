@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feeder.base import Feeder
-from twin.assembly.contracts import contract_note, contract_powers
+from twin.assembly.contracts import Appliances, contract_powers
 from twin.assembly.membership import MemberRow, Membership
 from twin.clock import local_iso, local_time, utc_s
 from twin.errors import Mistake, ScenarioError
@@ -25,8 +25,10 @@ IntArray = NDArray[np.int64]
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 
 
-def build_communities(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> Communities:
-    """Return the configurations of a scenario.
+def build_communities(
+    loaded: LoadedScenario, feeder: Feeder, *, plant: Plant, appliances: Appliances
+) -> Communities:
+    """Return the configurations of a scenario; ``appliances`` count for contract powers that are not given.
 
     Raises:
         ScenarioError: with every mistake found: homes that do not exist, belong to two configurations or lie outside the
@@ -47,13 +49,16 @@ def build_communities(loaded: LoadedScenario, feeder: Feeder, plant: Plant) -> C
     if mistakes:
         raise ScenarioError(sorted(mistakes, key=_in_file_order))
     found = _with_members(_configurations(loaded, membership), plant, rows, entries, membership.roles)
+    given_kw = [row.placed.spec.contract_kw for row in rows]
+    contract_kw, contract_notes = contract_powers(plant, found.member_home, given_kw, appliances=appliances)
     found = replace(
         found,
+        member_contract_kw=contract_kw,
         member_opted_out=entries.opted_out(opt_out_order),
         silent=entries.silent(silent_order),
     )
     plants = _Plants(loaded, plant, rows)
-    notes = (*found.notes, *_plant_notes(feeder, plant, plants), *_area_notes(membership), *entries.notes)
+    notes = (*contract_notes, *_plant_notes(feeder, plant, plants), *_area_notes(membership), *entries.notes)
     return replace(
         found,
         plant_pv=plants.pv,
@@ -87,23 +92,20 @@ def _with_members(
     entries: "_Entries",
     roles: tuple[Role, ...],
 ) -> Communities:
-    """Return the configurations with what each row says of its member; draws are left out."""
+    """Return the configurations with what each row says of its member; draws and contracts are left out."""
     home = np.array([row.home for row in rows], dtype=np.int64)
     specs = [row.placed.spec for row in rows]
-    contract_kw, n_derived = contract_powers(plant, home, [spec.contract_kw for spec in specs])
     return replace(
         communities,
         member_home=home,
         member_community=np.array([row.placed.community for row in rows], dtype=np.int64),
         member_kind=tuple(spec.kind for spec in specs),
         member_role=tuple(roles[row.home] for row in rows),
-        member_contract_kw=contract_kw,
         member_invest_eur=np.array([spec.invest_eur for spec in specs], dtype=np.float64),
         member_first_step=entries.first_step,
         member_end_step=entries.end_step,
         member_reserve_share=np.array([spec.reserve_share for spec in specs], dtype=np.float64),
         member_delay_steps=np.array([spec.delay_s // plant.dt_s for spec in specs], dtype=np.int64),
-        notes=contract_note(n_derived, len(rows)),
     )
 
 

@@ -16,6 +16,7 @@ from twin.scenario.kinds import DeviceSpec
 from twin.scenario.loader import LoadedScenario, PlacedDevice, PlacedMember, load_scenario
 from twin.scenario.market import BandPrices, Bill, Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
+from twin.scenario.pv_detail import PvDetailSpec
 from twin.scenario.schema import (
     ExternalSpec,
     FeederSpec,
@@ -52,6 +53,7 @@ __all__ = [
     "PlacedMember",
     "PowerVoltageSpec",
     "Prices",
+    "PvDetailSpec",
     "PvSpec",
     "Reinforcement",
     "Scenario",

@@ -10,6 +10,7 @@ from twin.scenario.battery_detail import BatteryDetailSpec
 from twin.scenario.columns import source_reference
 from twin.scenario.device_base import DeviceBase, SwitchedBase
 from twin.scenario.inverter import InverterSpec
+from twin.scenario.pv_detail import PvDetailSpec
 from twin.scenario.quantities import Quantity
 
 __all__ = ["BatterySpec", "LoadSpec", "PlaceSpec", "PvSpec"]
@@ -17,6 +18,7 @@ __all__ = ["BatterySpec", "LoadSpec", "PlaceSpec", "PvSpec"]
 _Power = Annotated[float, Quantity("kW", ge=0)]
 _Efficiency = Annotated[float, Quantity("1", gt=0, le=1)]
 _Share = Annotated[float, Quantity("1", ge=0, le=1)]
+_DETAIL_OF_ANOTHER = "has no effect on an FMU of one's own; give it as parameters there"
 
 
 class LoadSpec(DeviceBase):
@@ -86,6 +88,9 @@ class PvSpec(SwitchedBase):
         default=0.14, description="Losses between modules and terminal [1]."
     )
     inverter: InverterSpec = Field(default_factory=InverterSpec, description="The inverter.")
+    detail: PvDetailSpec | None = Field(
+        default=None, description="Response time and ramp of the inverter; off without it."
+    )
 
     _needed: ClassVar[frozenset[str]] = frozenset(("p_available_kw",))
     _allowed: ClassVar[frozenset[str]] = frozenset(("p_limit_kw",))
@@ -99,12 +104,12 @@ class PvSpec(SwitchedBase):
     @property
     def is_block(self) -> bool:
         """Whether it keeps its state outside the plain fleet of generators."""
-        return self.as_ == "fmu"
+        return self.as_ == "fmu" or self.detail is not None
 
     @classmethod
     def parts(cls) -> dict[str, type[Spec]]:
         """Return the fields that are mappings of their own, with their models."""
-        return {"place": PlaceSpec, "inverter": InverterSpec}
+        return {"place": PlaceSpec, "inverter": InverterSpec, "detail": PvDetailSpec}
 
     def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: the profile against placement and place, the inverter against the power."""
@@ -125,6 +130,8 @@ class PvSpec(SwitchedBase):
                 "inverter",
                 "has no effect beside an FMU of one's own, which has the functions; keep s_rated_kva alone",
             )
+        if self.detail is not None and self.fmu is not None:
+            yield "detail", _DETAIL_OF_ANOTHER
 
 
 class BatterySpec(SwitchedBase):
@@ -194,7 +201,7 @@ class BatterySpec(SwitchedBase):
                 "P(V) needs as: model and no detail, because it changes the power after the step; remove it",
             )
         if self.detail is not None and self.fmu is not None:
-            yield "detail", "has no effect on an FMU of one's own; give it as parameters there"
+            yield "detail", _DETAIL_OF_ANOTHER
 
     @model_validator(mode="after")
     def _spread_power(self) -> Self:
