@@ -199,7 +199,7 @@ def test_detail_of_pv_is_read_in_its_units_and_written_again(load: Load, tmp_pat
         (
             f"{HEATER}, draw: generated, temp_use_degc: 60}}",
             "devices[0].temp_use_degc",
-            ["below temp_set_degc 53"],
+            ["at most temp_set_degc 53"],
         ),
         (f"{HEATER}, draw: generated, temp_air_degc: kw.c}}", "devices[0].temp_air_degc", ["one in degC"]),
         (

@@ -127,8 +127,8 @@ class WaterHeaterSpec(SwitchedBase):
             ("temp_use_degc", "temp_set_degc"),
             ("lift_low_k", "lift_high_k"),
         ):
-            if getattr(self, lower) >= getattr(self, upper):
-                text = f"{lower} {getattr(self, lower):g} must be below {upper} {getattr(self, upper):g}"
+            if getattr(self, lower) > getattr(self, upper):
+                text = f"{lower} {getattr(self, lower):g} must be at most {upper} {getattr(self, upper):g}"
                 yield lower, text
 
 
