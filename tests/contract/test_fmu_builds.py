@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -159,11 +160,34 @@ def test_sources_and_licence_are_inside(file):
         f"{kind}.c",
         "fmi_core.c",
         "fmi_core.h",
+        "fmi_log.c",
         f"fmi{version_of(file)}_shell.c",
         f"{kind}_variables.h",
     ):
         assert inside[f"sources/{name}"] == (ours.SOURCES / name).read_bytes()
     assert inside["documentation/licenses/license.txt"] == (ROOT / "LICENSE").read_bytes()
+    # the libraries for Windows hold start-up code of mingw-w64, whose terms ask for its notices in binary copies
+    assert b"mingw-w64 project" in inside["documentation/licenses/mingw-w64.txt"]
+
+
+def test_the_sources_call_each_other_one_way_only():
+    """No file calls one that calls it, directly or through others."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in ours.SOURCES.glob("fmi_*.c")}
+    defined = {
+        stem: set(re.findall(r"^[\w ]+[ *]((?:core|log|resources)_\w+)\([^;]*?\)\n\{", text, re.MULTILINE))
+        for stem, text in texts.items()
+    }
+    assert {"log_tell"} < defined["fmi_log"]
+    uses = {
+        stem: {
+            other
+            for other in texts
+            if other != stem and any(re.search(rf"\b{name}\(", text) for name in defined[other])
+        }
+        for stem, text in texts.items()
+    }
+    assert "fmi_log" in uses["fmi_core"]
+    tuple(TopologicalSorter(uses).static_order())  # raises at a cycle
 
 
 def test_the_wheel_holds_fmus_and_sources(tmp_path):

@@ -4,20 +4,14 @@ FMPy is the reference implementation; the FMUs are six of OpenModelica (FMI 2.0)
 Co-Simulation must agree bit for bit, Model Exchange within the tolerance of CVode.
 """
 
-import importlib.util
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
+from third_party_fmus import NAMES, fmu
 
 from models.fmu.base import FleetSpec, FloatArray, Interface, Value, Wire
 from models.fmu.fleet import FmuFleet
-
-_FOUND = importlib.util.find_spec("gemseo_fmu")
-pytestmark = pytest.mark.skipif(
-    _FOUND is None, reason="needs the package gemseo-fmu (pip install --no-deps gemseo-fmu)"
-)
 
 STEP_S = 1 / 64
 """A binary fraction, so that sums of steps are exact in FMPy's loop and here."""
@@ -58,12 +52,6 @@ CASES = (
 RUNS = [(case, interface) for case in CASES for interface in case.interfaces]
 
 
-def path_of(case: Case) -> Path:
-    assert _FOUND is not None
-    assert _FOUND.submodule_search_locations is not None
-    return Path(_FOUND.submodule_search_locations[0]) / "problems" / "fmu_files" / "linux" / case.file
-
-
 def inputs_of(case: Case, interface: Interface) -> FloatArray:
     """Return inputs, shape (steps, inputs, devices): steady in parts for CVode, anything for Co-Simulation."""
     chance = np.random.default_rng(20260101)
@@ -82,7 +70,7 @@ def inputs_of(case: Case, interface: Interface) -> FloatArray:
 def reference(case: Case, interface: Interface, inputs: FloatArray, tolerance: float) -> FloatArray:
     """Return FMPy's outputs of one device, shape (steps + 1, outputs); inputs have shape (steps, inputs)."""
     fmpy = pytest.importorskip("fmpy")
-    model = fmpy.read_model_description(str(path_of(case)), validate=False)
+    model = fmpy.read_model_description(str(fmu(case.file)), validate=False)
     kinds = {
         entry.name: {"Boolean": np.bool_, "Int32": np.int32, "Int64": np.int64}
         for entry in model.modelVariables
@@ -98,7 +86,7 @@ def reference(case: Case, interface: Interface, inputs: FloatArray, tolerance: f
     for at, name in enumerate(case.inputs):
         signals[name] = held[:, at]
     result = fmpy.simulate_fmu(
-        str(path_of(case)),
+        str(fmu(case.file)),
         validate=False,
         fmi_type="CoSimulation" if interface is Interface.CO_SIMULATION else "ModelExchange",
         stop_time=N_STEPS * STEP_S,
@@ -120,7 +108,7 @@ def fleet_values(case: Case, interface: Interface, inputs: FloatArray, tolerance
     """Return the outputs of a fleet, shape (steps + 1, outputs, devices)."""
     spec = FleetSpec(
         label=case.file,
-        file=path_of(case),
+        file=fmu(case.file),
         size=N_DEVICES,
         inputs=tuple(Wire(signal=name, variable=name) for name in case.inputs),
         outputs=tuple(Wire(signal=name, variable=name) for name in case.outputs),
@@ -137,6 +125,10 @@ def fleet_values(case: Case, interface: Interface, inputs: FloatArray, tolerance
     finally:
         fleet.close()
     return np.stack(values)
+
+
+def test_no_fmu_is_left_out() -> None:
+    assert sorted(case.file for case in CASES) == sorted(NAMES)
 
 
 @pytest.mark.parametrize(("case", "interface"), RUNS, ids=lambda given: getattr(given, "file", given))

@@ -2,7 +2,7 @@
 
 The C text of a hook names the variables as they are (``mass.m`` is ``mass_m``), is run for device ``i`` of an array
 FMU, and knows ``m`` (the model: ``m->s.memory[4]`` is saved with the state, ``m->event``, ``m->terminate``,
-``m->early``, ``m->last_time``, ``m->next_event_defined``, ``m->next_event``), ``time``, ``dt`` and
+``m->early``, ``m->last_time``, ``m->next_event_defined``, ``m->next_event``, ``m->no_set_state``), ``time``, ``dt`` and
 ``say(m, ERROR, "category", "text %d", 1)``. ``return ERROR;`` (``WARNING``, ``DISCARD``, ``FATAL``) is the status.
 """
 
@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import tiny_fmus_xml
@@ -194,7 +194,7 @@ def _c_text(
     )
 
 
-@lru_cache(maxsize=64)
+@cache  # of the session: many tests build the same one
 def _compiled(text: str, omitted: tuple[str, ...]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="tiny-fmu-") as place:
         source, library = Path(place) / "tiny.c", Path(place) / "tiny.so"

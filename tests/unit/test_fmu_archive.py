@@ -14,6 +14,8 @@ from tiny_fmus_zips import bomb, with_link
 
 from models.errors import FmuArchiveError
 from models.fmu.reading.archive import check_archive, unpacked
+from models.fmu.reading.archive_check import _check_folders
+from models.fmu.reading.description import read_info
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <fmiModelDescription fmiVersion="2.0" modelName="empty" guid="{1}">
@@ -31,6 +33,12 @@ def fmu(to: Path, **entries: bytes) -> Path:
         for name, content in entries.items():
             archive.writestr(zipfile.ZipInfo(name), content)
     return to
+
+
+@pytest.fixture(scope="module")
+def info(tmp_path_factory):
+    """What the description says, read once: the tests that use it are about the archive around it."""
+    return read_info(fmu(tmp_path_factory.mktemp("read") / "some.fmu"))
 
 
 @pytest.fixture
@@ -99,9 +107,9 @@ def test_a_name_with_a_zero_byte_is_refused(tmp_path):
 PARTS = ["..", ".", "", "a", "b:", "\\", "c d", "é", "C:", "~", "con"]
 
 
-@given(st.lists(st.sampled_from(PARTS), min_size=1, max_size=5))
+@given(parts=st.lists(st.sampled_from(PARTS), min_size=1, max_size=5))
 @settings(deadline=None, max_examples=150)
-def test_whatever_the_names_nothing_is_written_outside(parts):
+def test_whatever_the_names_nothing_is_written_outside(info, parts):
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         top = Path(place).resolve()
         shelf = top / "a" / "b" / "c" / "d"
@@ -111,7 +119,7 @@ def test_whatever_the_names_nothing_is_written_outside(parts):
         file = fmu(top / "some.fmu", **{name: b"x"})
         before = set(top.rglob("*"))
         try:
-            with unpacked(file) as found:
+            with unpacked(file, info) as found:
                 assert (found.folder / name).read_bytes() == b"x"
                 assert all(path.is_relative_to(found.folder) for path in set(top.rglob("*")) - before)
         except FmuArchiveError:
@@ -310,9 +318,9 @@ def test_a_half_copied_file_says_so(tmp_path):
         check_archive(file)
 
 
-@given(st.data())
+@given(data=st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_changed_byte_gives_the_same_content_or_a_clear_error(data):
+def test_a_changed_byte_gives_the_same_content_or_a_clear_error(info, data):
     with tempfile.TemporaryDirectory() as place:
         content = bytes(range(256)) * 4
         file = fmu(Path(place) / "some.fmu", **{"resources/a.bin": content})
@@ -321,19 +329,82 @@ def test_a_changed_byte_gives_the_same_content_or_a_clear_error(data):
         raw[at] ^= 1 << data.draw(st.integers(0, 7))
         file.write_bytes(bytes(raw))
         try:
-            with unpacked(file) as found:
+            with unpacked(file, info) as found:
                 kept = found.folder / "resources/a.bin"
                 assert not kept.exists() or kept.read_bytes() == content
         except FmuArchiveError as error:
             assert "some.fmu" in str(error)  # noqa: PT017  # either outcome is right, depending on the byte
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a folder cannot be made read-only there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 def test_a_disk_that_takes_nothing_more_is_told(tmp_path, places):
-    file = fmu(tmp_path / "good.fmu", **{"resources/" + "n" * 300: b"x"})
-    with (
-        pytest.raises(FmuArchiveError, match=r"cannot write resources/n+ to .*: File name too long"),
-        unpacked(file),
+    import resource
+
+    file = fmu(tmp_path / "good.fmu", **{"resources/large": bytes(10_000)})
+    known = read_info(file)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with (
+            pytest.raises(FmuArchiveError, match=r"cannot write resources/large to .*: File too large; make room"),
+            unpacked(file, known),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(places.iterdir()) == []
+
+
+def test_a_name_too_deep_for_a_disk_is_refused_before_anything_is_written(tmp_path, places):
+    deep = fmu(tmp_path / "deep.fmu", **{"a/" * 1900 + "x": b""})
+    with pytest.raises(FmuArchiveError, match=r"deep\.fmu: a/a/.*\.\.\..*x lies 1900 folders deep, 63 are the most"):
+        check_archive(deep)
+    assert list(places.iterdir()) == []
+
+
+def test_the_deepest_name_allowed_is_unpacked(tmp_path, places):
+    name = "a/" * 63 + "x"
+    with unpacked(fmu(tmp_path / "deep.fmu", **{name: b"1"})) as found:
+        assert (found.folder / name).read_bytes() == b"1"
+
+
+def test_a_file_that_is_a_folder_further_up_is_refused(tmp_path):
+    """Also where another file in that folder was looked at before."""
+    file = fmu(tmp_path / "both.fmu", **{"a/b/c/d": b"", "a/b/c/e": b"", "a/b": b""})
+    with pytest.raises(FmuArchiveError, match=r"'a/b' is a file and the folder of 'a/b/c/d'"):
+        check_archive(file)
+
+
+def test_each_folder_of_an_archive_is_looked_at_once():
+    """20 000 files in the same 63 folders ask for each of these folders once."""
+
+    class Counted(dict[str, zipfile.ZipInfo]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            Counted.asked += 1
+            return super().__contains__(name)
+
+    names = Counted({"a/" * 63 + str(k): zipfile.ZipInfo() for k in range(20_000)})
+    _check_folders(Path("some.fmu"), names)
+    assert Counted.asked == 63
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e8"])
+def test_a_name_longer_than_disks_take_says_how_to_shorten_it(tmp_path, letter):
+    size = len(letter.encode())
+    longest = letter * (255 // size)
+    check_archive(fmu(tmp_path / "fits.fmu", **{f"resources/{longest}/x": b""}))
+    file = fmu(tmp_path / "long.fmu", **{f"resources/{longest}{letter}/x": b""})
+    with pytest.raises(
+        FmuArchiveError, match=rf"has {len(longest) * size + size} bytes, 255 are the most .*shorter name"
     ):
+        check_archive(file)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows tells it in other words")
+def test_a_path_longer_than_the_system_takes_says_what_to_shorten(tmp_path, places):
+    file = fmu(tmp_path / "long.fmu", **{"/".join(["a" * 250] * 40): b""})
+    with pytest.raises(FmuArchiveError, match=r"its path is too long: export with shorter names"), unpacked(file):
         pass
     assert list(places.iterdir()) == []

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from fmu_leaks import ended, watched_place
+from fmu_leaks import ended, processes_with, watched_place
+from third_party_fmus import fmu
 from tiny_fmus import Var, build_fmu
 
 from models.fmu.base import Interface
@@ -169,26 +170,26 @@ def test_an_fmu_for_another_machine_does_not_work_and_says_which_it_has(tmp_path
 @pytest.mark.parametrize(
     ("hooks", "id_", "words"),
     [
-        ({"step_code": "*(volatile int *)0 = 1;"}, "steps", "crashed (SIGSEGV)"),
-        ({"step_code": "abort();"}, "steps", "crashed (SIGABRT)"),
-        ({"step_code": "exit(3);"}, "steps", "ended with exit code 3"),
-        ({"step_code": "exit(0);"}, "steps", "ended with exit code 0"),
+        ({"step_code": "*(volatile int *)0 = 1;"}, "steps", "the FMU crashed with SIGSEGV"),
+        ({"step_code": "abort();"}, "steps", "the FMU crashed with SIGABRT"),
+        ({"step_code": "exit(3);"}, "steps", "ended its process with exit code 3"),
+        ({"step_code": "exit(0);"}, "steps", "ended its process with exit code 0"),
         ({"step_code": 'fprintf(stderr, "no licence\\n"); abort();'}, "steps", "it last printed: no licence"),
-        ({"init_code": "abort();"}, "loads", "crashed (SIGABRT)"),
-        ({"step_code": "volatile int on = 1; while (on) {}"}, "steps", "did not return within 6 s"),
+        ({"init_code": "abort();"}, "loads", "the FMU crashed with SIGABRT"),
+        ({"step_code": "volatile int on = 1; while (on) {}"}, "steps", "did not answer within 4 s"),
     ],
 )
 def test_what_ends_the_process_fails_one_check_and_leaves_nothing_behind(tmp_path, hooks, id_, words):
     file = build_fmu(tmp_path, **hooks)
     with watched_place(tmp_path):
-        options = CheckOptions(step_s=1.0, stop_s=8.0, timeout_s=6.0 if "while" in str(hooks) else 60.0)
+        options = CheckOptions(step_s=1.0, stop_s=8.0, timeout_s=4.0 if "while" in str(hooks) else 60.0)
         checks, report = found(file, options)
     assert checks[id_].outcome is Outcome.FAILED
     assert words in checks[id_].evidence
     assert of(checks, Outcome.FAILED) == {id_}
     assert checks["fleet"].outcome is Outcome.SKIPPED
     assert checks["fleet"].evidence == f"not tried, as '{id_}' failed"
-    assert checks["ends"].outcome is Outcome.PASSED
+    assert checks["ends"].outcome is Outcome.PASSED, checks["ends"]
     assert {check.id for check in CHECKS} <= set(checks), "the checks after the crash are made too"
     assert report.verdict is Verdict.DOES_NOT_WORK
 
@@ -208,7 +209,7 @@ def test_a_crash_at_the_end_of_the_process_is_a_warning(tmp_path):
     code = "static int known; if (!known++) __cxa_atexit(bye, 0, 0);"
     checks, _ = found(build_fmu(tmp_path, extra_code=extra, instantiate_code=code), APART)
     assert checks["ends"].outcome is Outcome.WARNING
-    assert "after the last check crashed" in checks["ends"].evidence
+    assert "after the last check it crashed with SIG" in checks["ends"].evidence
 
 
 def test_a_number_format_that_an_fmu_changes_for_the_process_is_a_warning(tmp_path):
@@ -237,17 +238,56 @@ def test_a_folder_of_the_user_with_the_name_of_a_package_is_not_imported(tmp_pat
     assert report.verdict is Verdict.WORKS, report.to_dict()
 
 
+FATAL_RESET = {
+    "omit": ("fmi2Reset",),
+    "extra_code": "#undef fmi2Reset\nint fmi2Reset(void *component) { return 4; }\n",
+}
+AFTER_RESET = ("step_size", "process", "bad_reference")
+
+
+def test_after_a_fatal_answer_the_other_checks_are_made_in_a_fresh_process(tmp_path):
+    checks, report = found(build_fmu(tmp_path, **FATAL_RESET), APART)
+    assert checks["reset"].outcome is Outcome.WARNING
+    assert "fmi2Reset answered fatal" in checks["reset"].evidence
+    assert [checks[name].outcome for name in AFTER_RESET] == [Outcome.PASSED] * 3, report.to_dict()
+    assert checks["ends"].outcome is Outcome.PASSED
+
+
+def test_after_a_fatal_answer_in_this_process_the_other_checks_are_not_tried(tmp_path):
+    checks, report = found(build_fmu(tmp_path, **FATAL_RESET), HERE)
+    assert [checks[name].outcome for name in AFTER_RESET] == [Outcome.SKIPPED] * 3, report.to_dict()
+    assert "has answered 'fatal'" in checks["process"].evidence
+    assert "without --trusted" in checks["process"].remedy
+    again, _ = found(build_fmu(tmp_path, name="another"), HERE)
+    assert of(again, Outcome.SKIPPED) == {"bounds", "model_exchange"}, "another FMU is not concerned"
+
+
+def test_an_fmu_of_pythonfmu_is_not_blamed_for_its_fatal_answer_to_an_unknown_variable():
+    """Its output grows by the same for each call, so the warning about the communication step is right."""
+    checks, report = found(fmu("FMU3Model.fmu"), CheckOptions(step_s=1.0, stop_s=2.0))
+    assert "refused with fatal" in checks["bad_reference"].evidence
+    assert of(checks, Outcome.WARNING) == {"step_size"}, report.to_dict()
+    assert of(checks, Outcome.FAILED) == set()
+    assert checks["process"].outcome is Outcome.PASSED
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="follows the process by /proc")
-def test_the_process_of_an_fmu_that_hangs_ends_with_the_one_that_checks(tmp_path):
+@pytest.mark.parametrize("where", ["while it is loaded", "in a step"])
+def test_the_process_of_an_fmu_that_hangs_ends_with_the_one_that_checks(tmp_path, monkeypatch, where):
     told = tmp_path / "told"
     os.mkfifo(told)
-    code = f'FILE *f = fopen("{told}", "w"); fprintf(f, "%d", getpid()); fclose(f); while (f) {{}}'
-    file = build_fmu(tmp_path, step_code=code)
+    code = f'{{ FILE *f = fopen("{told}", "w"); fprintf(f, "%d", getpid()); fclose(f); for (;;); }}'
+    loading = f"__attribute__((constructor)) static void at_load(void) {code}"
+    hooks = {"step_code": code} if where == "in a step" else {"extra_code": loading}
+    file = build_fmu(tmp_path, **hooks)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = (
         "import sys\nfrom pathlib import Path\nfrom models.fmu.checking.suite import check_fmu\n"
         "check_fmu(Path(sys.argv[1]))\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(file)]) as parent:
         pid = int(told.read_text())
+        running = [other for other in processes_with(str(tmp_path)) if other != parent.pid]
+        assert pid in running
         parent.send_signal(signal.SIGKILL)
-    assert ended(pid)
+    assert all(ended(other) for other in running)

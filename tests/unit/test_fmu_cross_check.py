@@ -1,16 +1,14 @@
 """Co-Simulation against CVode: the error of explicit Euler is known in closed form."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+from third_party_fmus import fmu
 from tiny_fmus import build_fmu
 
 from models.errors import FmuError, FmuMappingError
 from models.fmu.checking.cross_check import Course, compare_interfaces
-
-GEMSEO = importlib.util.find_spec("gemseo_fmu")
 
 
 def decay(folder: Path, *, interfaces: tuple[str, ...] = ("CoSimulation", "ModelExchange")) -> Path:
@@ -69,12 +67,9 @@ def test_both_interfaces_and_something_to_compare_are_needed(tmp_path: Path) -> 
         compare_interfaces(decay(tmp_path), course, steps_s=(1.0,), outputs=())
 
 
-@pytest.mark.skipif(GEMSEO is None, reason="needs the package gemseo-fmu (pip install --no-deps gemseo-fmu)")
 def test_the_mass_damper_of_openmodelica_is_right_only_at_a_tenth_of_a_millisecond() -> None:
     """Its Co-Simulation is explicit Euler; fmpy.simulate_fmu with CVode gives y = -0.4974 at 1 s."""
-    assert GEMSEO is not None
-    assert GEMSEO.submodule_search_locations is not None
-    file = Path(GEMSEO.submodule_search_locations[0]) / "problems" / "fmu_files" / "linux" / "Mass_Damper.fmu"
+    file = fmu("Mass_Damper.fmu")
     course = Course(step_s=0.5, n_steps=2, inputs={"f": 0.0}, parameters={})
     found = compare_interfaces(file, course, steps_s=(0.01, 0.001, 0.0001), outputs=("y",), trusted=True)
     assert found.reference[-1, 0] == pytest.approx(-0.4974, abs=1e-4)

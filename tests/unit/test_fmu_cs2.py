@@ -332,6 +332,23 @@ def test_a_restored_fleet_repeats_what_it_did(opened, tmp_path, fmi):
     assert other.advance(inputs, time_s=1.0, dt_s=1.0).tolist() == expected.tolist()
 
 
+def test_from_the_first_saved_state_on_an_fmu_is_told_that_it_may_be_set_again(opened, tmp_path, fmi):
+    """noSetFMUStatePriorToCurrentPoint: an FMU may forget what it was before only while it is true."""
+    file = build_fmu(
+        tmp_path,
+        fmi=fmi,
+        step_code="if (dt > 0.6) return DISCARD; y = m->no_set_state;",
+        capabilities={SERIALISES[fmi]: "true"},
+    )
+    engine = opened(file)
+    nothing = np.zeros((1, 3))
+    assert engine.advance(nothing, time_s=0.0, dt_s=0.5).tolist() == [[1.0] * 3]
+    assert engine.advance(nothing, time_s=0.5, dt_s=1.0).tolist() == [[1.0] * 3], "in pieces"
+    engine.save()
+    assert engine.advance(nothing, time_s=1.5, dt_s=0.5).tolist() == [[0.0] * 3]
+    assert engine.advance(nothing, time_s=2.0, dt_s=1.0).tolist() == [[0.0] * 3], "in pieces"
+
+
 def test_the_state_of_another_fleet_is_refused(opened, tmp_path, fmi):
     file = build_fmu(tmp_path, fmi=fmi)
     other = build_fmu(tmp_path, name="other", fmi=fmi)

@@ -1,6 +1,5 @@
 """What is read out of model descriptions: every field, and what is wrong with a description."""
 
-import importlib.util
 import re
 import tempfile
 import zipfile
@@ -9,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import third_party_fmus
 
 from models.errors import FmuArchiveError, FmuError
 from models.fmu.base import Interface
@@ -229,6 +229,44 @@ def test_a_description_that_cannot_be_read_is_an_archive_error(tmp_path, xml, wh
         read_info(fmu(tmp_path, xml))
 
 
+@pytest.mark.parametrize("reference", [-1, 2**32, 2**40])
+@pytest.mark.parametrize("xml", [FMI_2, FMI_3], ids=["2.0", "3.0"])
+def test_a_value_reference_that_no_call_takes_is_an_archive_error(tmp_path, xml, reference):
+    changed = xml.replace('valueReference="3"', f'valueReference="{reference}"')
+    with pytest.raises(
+        FmuArchiveError, match=rf"pump\.fmu: variable (on|label) has the value reference {reference}, it must be"
+    ):
+        read_info(fmu(tmp_path, changed))
+
+
+def test_the_largest_value_reference_is_read(tmp_path):
+    info = read_info(fmu(tmp_path, FMI_2.replace('valueReference="3"', f'valueReference="{2**32 - 1}"')))
+    assert info.variable("on").value_reference == 2**32 - 1
+
+
+@pytest.mark.parametrize("side", [-3, 2**40])
+def test_a_dimension_that_no_array_has_is_an_archive_error(tmp_path, side):
+    with pytest.raises(FmuArchiveError, match=rf"variable p has a dimension of {side}"):
+        read_info(fmu(tmp_path, FMI_3.replace('<Dimension start="3"/>', f'<Dimension start="{side}"/>')))
+
+
+@pytest.mark.parametrize("step", ["0", "-1", "INF"])
+def test_a_step_size_that_no_step_has_is_told_and_not_taken(tmp_path, step):
+    info = read_info(
+        fmu(tmp_path, FMI_3.replace('fixedInternalStepSize="10"', f'fixedInternalStepSize="{step}"'))
+    )
+    assert info.fixed_step_s is None
+    assert any("fixedInternalStepSize must be above 0 s" in problem for problem in info.problems)
+    info = read_info(fmu(tmp_path, FMI_2.replace('stepSize="60"', f'stepSize="{step}"')))
+    assert info.default_step_s is None
+
+
+def test_a_bound_that_is_not_a_number_is_told_and_not_taken(tmp_path):
+    info = read_info(fmu(tmp_path, FMI_2.replace('max="9"', 'max="NaN"')))
+    assert info.variable("p").high is None
+    assert any("max of p is no number" in problem for problem in info.problems)
+
+
 ENTITIES = "".join(f'<!ENTITY e{k} "{f"&e{k - 1};" * 10 if k else "x" * 10}">' for k in range(10))
 
 
@@ -263,24 +301,17 @@ def test_reading_leaves_no_files_behind(tmp_path, monkeypatch):
     assert list(place.iterdir()) == []
 
 
-def third_party() -> list[Path]:
-    found = importlib.util.find_spec("gemseo_fmu")
-    places = found.submodule_search_locations if found is not None else None
-    return sorted(Path(next(iter(places))).glob("problems/fmu_files/linux/*.fmu")) if places else []
+@pytest.mark.parametrize("name", third_party_fmus.NAMES)
+def test_an_fmu_of_another_tool_is_read_and_unpacked(name):
+    file = third_party_fmus.fmu(name)
+    info = read_info(file)
+    assert info.co_simulation is not None
+    with unpacked(file, info) as found:
+        assert library_file(found, info.co_simulation).is_file()
 
 
-@pytest.mark.skipif(not third_party(), reason="the package gemseo-fmu is not installed")
-def test_fmus_of_other_tools_are_read_and_unpacked():
-    for file in third_party():
-        info = read_info(file)
-        assert info.co_simulation is not None, file.name
-        with unpacked(file, info) as found:
-            assert library_file(found, info.co_simulation).is_file(), file.name
-
-
-@pytest.mark.skipif(not third_party(), reason="the package gemseo-fmu is not installed")
 def test_an_openmodelica_fmu_has_the_interfaces_states_and_units_of_its_description():
-    info = read_info(next(file for file in third_party() if file.name == "Mass_Damper.fmu"))
+    info = read_info(third_party_fmus.fmu("Mass_Damper.fmu"))
     assert info.generation_tool == "OpenModelica Compiler OpenModelica 1.19.3"
     assert (info.co_simulation, info.model_exchange, info.n_states) == ("Mass_Damper", "Mass_Damper", 2)
     damping = info.variable("damper.d")

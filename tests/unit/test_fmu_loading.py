@@ -61,6 +61,24 @@ def test_each_instance_keeps_its_own_messages(talker, fmi):
     second.free()
 
 
+def test_a_message_under_another_name_goes_to_the_instance_of_its_environment(tmp_path):
+    """Tools give the name of the model where the standard wants that of the instance."""
+    file = build_fmu(
+        tmp_path,
+        instantiate_code='snprintf(m->name, sizeof m->name, "the model");',
+        step_code='say(m, OK, "step", "u is %.1f", u);',
+    )
+    with unpacked(file) as place:
+        first, first_log = made(place, name="first")
+        second, second_log = made(place, name="second")
+        initialise(second, "2.0")
+        second.doStep(0.0, 1.0)
+        assert [message.text for message in second_log.messages] == ["u is 0.0"]
+        assert not first_log.messages
+        first.free()
+        second.free()
+
+
 def test_a_message_without_the_environment_of_its_instance_is_known_by_the_name(tmp_path):
     file = build_fmu(
         tmp_path,

@@ -178,6 +178,29 @@ def test_an_event_a_hair_before_the_end_of_a_step_does_not_stop_the_solver(tmp_p
     assert found[0, 0] == pytest.approx(200.0, rel=1e-9)
 
 
+@pytest.mark.parametrize("ulps", [1, 2, 3, 8, 15, 16, 17, 20, 40])
+@pytest.mark.parametrize("end", [1.0, 0.7, 86400.0])
+def test_an_interval_of_a_few_roundings_does_not_stop_the_solver(
+    tmp_path: Path, end: float, ulps: int
+) -> None:
+    """CVode refuses to start into an interval of one or two; an event before the end asks for that."""
+    event = float(end * (1 - ulps * np.finfo(float).eps))
+    file = build_fmu(
+        tmp_path,
+        name="hair",
+        inputs=(),
+        states={"x": 0.0},
+        parameters={"at": 0.0},
+        derivative_code="der_x = 1; y = x;",
+        event_code="m->next_event_defined = time < at; m->next_event = at;",
+        interfaces=EXCHANGE,
+    )
+    with engine(file, parameters={"at": event}) as devices:
+        devices.advance(NOTHING, time_s=0.0, dt_s=end)
+        found = devices.advance(NOTHING, time_s=end, dt_s=end)
+    assert found[0, 0] == pytest.approx(2 * end, rel=1e-9)
+
+
 @pytest.mark.parametrize("nominal", [0.0, -1.0, float("inf")], ids=str)
 def test_a_nominal_value_against_the_standard_is_taken_for_one(tmp_path: Path, nominal: float) -> None:
     written = "1.0 / 0.0" if math.isinf(nominal) else nominal
@@ -374,16 +397,16 @@ def test_going_back_to_a_saved_state_gives_the_same_values_bit_for_bit(tmp_path:
     serialise = "canSerializeFMU" + ("State" if fmi == "3.0" else "state")
     file = decay(tmp_path, fmi=fmi, capabilities={serialise: "true"})
 
+    inputs = np.array([[0.5, 1.5]])  # held, so that no change of them makes the solver start afresh
+
     def go_on(devices: ModelExchangeEngine) -> list[list[float]]:
-        values = [
-            devices.advance(np.array([[u, -u]]), time_s=at, dt_s=1.0) for at, u in ((2.0, 1.5), (3.0, 1.5))
-        ]
+        values = [devices.advance(inputs, time_s=at, dt_s=1.0) for at in (2.0, 3.0)]
         together: list[list[float]] = np.concatenate(values).tolist()
         return together
 
     with engine(file, size=2, inputs=("u",)) as devices:
         for step in range(2):
-            devices.advance(np.array([[0.5, 1.5]]), time_s=float(step), dt_s=1.0)
+            devices.advance(inputs, time_s=float(step), dt_s=1.0)
         saved = devices.save()
         first = go_on(devices)
         devices.restore(saved)
@@ -510,3 +533,35 @@ except FmuError as error:
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert "FMPy ships none for this machine" in done.stdout
     assert "interface: co_simulation" in done.stdout
+
+
+@pytest.mark.parametrize("which", ["u", "y"])
+def test_a_variable_with_several_values_is_refused(tmp_path: Path, which: str) -> None:
+    file = decay(tmp_path, fmi="3.0", array=True)
+    sizes = {"n": 2}
+    with engine(file, inputs=("u",), parameters={"n": 1}) as pump:
+        assert pump.size == 1
+    wired: dict[str, tuple[str, ...]] = {"inputs": ("u",), "outputs": ()} if which == "u" else {}
+    with (
+        pytest.raises(FmuMappingError, match=rf"{which} of decay\.fmu has 2 values for one device"),
+        engine(file, parameters=sizes, **wired),  # type: ignore[arg-type]  # only tuples in it
+    ):
+        pass
+
+
+@VERSIONS
+def test_a_state_that_passes_through_zero_is_found_there(tmp_path: Path, fmi: str) -> None:
+    """x = sin(t), which starts at 0 and passes it again at pi; the FMU gives 0 as the nominal value too."""
+    file = build_fmu(
+        tmp_path,
+        name="wave",
+        fmi=fmi,
+        states={"x": 0.0},
+        derivative_code="der_x = cos(time); y = x;",
+        nominal=0.0,
+        interfaces=EXCHANGE,
+    )
+    times = np.arange(0.0, 4.0, 0.25)
+    with engine(file) as wave:
+        found = [wave.advance(NOTHING, time_s=float(t), dt_s=0.25)[0, 0] for t in times]
+    assert found == pytest.approx(np.sin(times + 0.25).tolist(), abs=1e-6)

@@ -1,16 +1,12 @@
 """Which binary of an FMU is taken, and what is said where none fits."""
 
-import struct
-import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tiny_binaries import binary
 
 from models.errors import FmuArchiveError
-from models.fmu.reading import platforms
 from models.fmu.reading.archive import unpacked
 from models.fmu.reading.platforms import library_file, this_machine
 
@@ -25,36 +21,6 @@ ARCHITECTURE, _, SYSTEM = this_machine().partition("-")
 SUFFIX = {"linux": ".so", "darwin": ".dylib", "windows": ".dll"}[SYSTEM]
 FMI_2_FOLDER = {"linux": "linux64", "darwin": "darwin64", "windows": "win64"}[SYSTEM]
 OTHER = "aarch64" if ARCHITECTURE == "x86_64" else "x86_64"
-ELF = {"x86_64": 62, "aarch64": 183, "riscv": 243}
-PE = {"x86_64": 0x8664, "aarch64": 0xAA64}
-MACH_O = {"x86_64": 0x01000007, "aarch64": 0x0100000C}
-
-
-def elf(architecture: str) -> bytes:
-    return b"\x7fELF" + bytes([2, 1, 1]) + bytes(9) + struct.pack("<HH", 3, ELF[architecture]) + bytes(44)
-
-
-def pe(architecture: str) -> bytes:
-    return (
-        b"MZ"
-        + bytes(58)
-        + struct.pack("<I", 128)
-        + bytes(64)
-        + b"PE\0\0"
-        + struct.pack("<H", PE[architecture])
-    )
-
-
-def mach_o(*architectures: str) -> bytes:
-    if len(architectures) == 1:
-        return struct.pack("<II", 0xFEEDFACF, MACH_O[architectures[0]]) + bytes(24)
-    slices = b"".join(struct.pack(">IIIII", MACH_O[name], 0, 0, 0, 0) for name in architectures)
-    return struct.pack(">II", 0xCAFEBABE, len(architectures)) + slices
-
-
-def binary(architecture: str) -> bytes:
-    makers: dict[str, Callable[[str], bytes]] = {"linux": elf, "windows": pe, "darwin": mach_o}
-    return makers[SYSTEM](architecture)
 
 
 def fmu(folder: Path, binaries: dict[str, bytes], *, fmi: str = "2.0", sources: str = "") -> Path:
@@ -68,60 +34,47 @@ def fmu(folder: Path, binaries: dict[str, bytes], *, fmi: str = "2.0", sources: 
     return file
 
 
-def test_this_machine_is_what_its_own_libraries_are_for():
-    library = Path(np._core._multiarray_umath.__file__)
-    assert this_machine() in platforms._machines(library)
-    assert this_machine() in platforms._machines(Path(sys.executable).resolve())
-
-
-@pytest.mark.parametrize(
-    ("content", "machines"),
-    [
-        (elf("x86_64"), {"x86_64-linux"}),
-        (elf("aarch64"), {"aarch64-linux"}),
-        (elf("riscv"), {"riscv-linux"}),
-        (pe("x86_64"), {"x86_64-windows"}),
-        (pe("aarch64"), {"aarch64-windows"}),
-        (mach_o("x86_64"), {"x86_64-darwin"}),
-        (mach_o("aarch64"), {"aarch64-darwin"}),
-        (mach_o("x86_64", "aarch64"), {"x86_64-darwin", "aarch64-darwin"}),
-        (b"", set()),
-        (b"\x7fELF", set()),
-        (b"MZ", set()),
-        (b"MZ" + bytes(100), set()),
-        (b"#!/bin/sh\nexit 0\n", set()),
-        (struct.pack(">II", 0xCAFEBABE, 61) + bytes(200), set()),
-    ],
-)
-def test_the_header_of_a_library_names_its_machine(tmp_path, content, machines):
-    file = tmp_path / "library"
-    file.write_bytes(content)
-    assert platforms._machines(file) == machines
-
-
 @pytest.mark.parametrize("fmi", ["2.0", "3.0"])
 @pytest.mark.parametrize("folder", [FMI_2_FOLDER, this_machine()])
 def test_the_folder_may_be_named_as_either_version_of_the_standard_names_it(tmp_path, folder, fmi):
-    file = fmu(tmp_path, {f"{folder}/empty{SUFFIX}": binary(ARCHITECTURE), "other/empty.so": b""}, fmi=fmi)
+    file = fmu(
+        tmp_path, {f"{folder}/empty{SUFFIX}": binary(SYSTEM, ARCHITECTURE), "other/empty.so": b""}, fmi=fmi
+    )
     with unpacked(file) as found:
         assert library_file(found, "empty") == found.folder / "binaries" / folder / f"empty{SUFFIX}"
 
 
 def test_a_binary_of_another_machine_in_the_right_folder_is_passed_over(tmp_path):
     names = {
-        f"{this_machine()}/empty{SUFFIX}": binary(OTHER),
-        f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(ARCHITECTURE),
+        f"{this_machine()}/empty{SUFFIX}": binary(SYSTEM, OTHER),
+        f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(SYSTEM, ARCHITECTURE),
     }
     with unpacked(fmu(tmp_path, names)) as found:
         assert library_file(found, "empty").parent.name == FMI_2_FOLDER
 
 
 def test_a_binary_of_another_machine_is_told(tmp_path):
-    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(OTHER)})
+    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(SYSTEM, OTHER)})
     with unpacked(file) as found, pytest.raises(FmuArchiveError) as caught:
         library_file(found, "empty")
     assert f"binaries/{FMI_2_FOLDER}/empty{SUFFIX} is for {OTHER}-{SYSTEM}" in str(caught.value)
     assert f"no binary for this machine ({this_machine()})" in str(caught.value)
+
+
+def test_a_binary_that_is_cut_short_is_told_and_passed_over(tmp_path):
+    short, whole = binary(SYSTEM, ARCHITECTURE)[:-1], binary(SYSTEM, ARCHITECTURE)
+    with (
+        unpacked(fmu(tmp_path, {f"{FMI_2_FOLDER}/empty{SUFFIX}": short})) as found,
+        pytest.raises(FmuArchiveError) as caught,
+    ):
+        library_file(found, "empty")
+    assert (
+        f"binaries/{FMI_2_FOLDER}/empty{SUFFIX} is cut short: it has {len(short)} bytes, its own tables name "
+        f"{len(whole)} (export or copy it again)"
+    ) in str(caught.value)
+    names = {f"{this_machine()}/empty{SUFFIX}": short, f"{FMI_2_FOLDER}/empty{SUFFIX}": whole}
+    with unpacked(fmu(tmp_path, names)) as found:
+        assert library_file(found, "empty").parent.name == FMI_2_FOLDER
 
 
 def test_what_is_no_library_is_told(tmp_path):
@@ -151,7 +104,7 @@ def test_an_fmu_without_binaries_but_with_sources_names_the_command_that_builds_
 
 
 def test_a_library_of_another_name_is_told(tmp_path):
-    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/other{SUFFIX}": binary(ARCHITECTURE)})
+    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/other{SUFFIX}": binary(SYSTEM, ARCHITECTURE)})
     with unpacked(file) as found, pytest.raises(FmuArchiveError, match=rf"hold no empty\{SUFFIX}"):
         library_file(found, "empty")
 
@@ -160,6 +113,6 @@ def test_a_library_of_another_name_is_told(tmp_path):
     "identifier", ["", ".", "..", "../../other/evil", "a/b", "a\\b", "C:evil", "/usr/lib/libc"]
 )
 def test_an_identifier_that_leads_elsewhere_is_refused(tmp_path, identifier):
-    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(ARCHITECTURE)})
+    file = fmu(tmp_path, {f"{FMI_2_FOLDER}/empty{SUFFIX}": binary(SYSTEM, ARCHITECTURE)})
     with unpacked(file) as found, pytest.raises(FmuArchiveError, match="is no name of a file"):
         library_file(found, identifier)

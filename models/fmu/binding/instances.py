@@ -8,8 +8,9 @@ from typing import Any
 
 from models.errors import FmuError
 from models.fmu.base import FmuInfo, UnpackedFmu
-from models.fmu.binding.loading import check_thread_keys, fmpy_module, kept_directory, open_library
+from models.fmu.binding.loading import check_thread_keys, kept_directory, open_library
 from models.fmu.binding.logs import MessageLog, callback_structure, forget, logger_of
+from models.fmu.fmpy_access import fmpy_module
 from models.fmu.reading.platforms import library_file
 
 __all__ = ["DISCARD", "FATAL", "OK", "WARNING", "InstanceKind", "make_instance"]

@@ -6,23 +6,18 @@ disk. It holds no lock of the interpreter; a message of an FMU takes it for itse
 needs attention and can go on behind it.
 """
 
-from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
-from numba import njit, types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from models.fmu.base import FloatArray
+from models.fmu.binding.native import caller, compiled, emitted
 
 __all__ = ["Head", "Int64Array", "Phase", "Transfer", "run"]
 
 Int64Array = NDArray[np.int64]
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 
 class Phase(IntEnum):
@@ -72,6 +67,7 @@ class Transfer(IntEnum):
     SIZE = 6
 
 
+_FMI_2 = 2
 _WARNING = 1
 _VERSION, _DO_STEP, _NO_SET_STATE = int(Head.VERSION), int(Head.DO_STEP), int(Head.NO_SET_STATE)
 _FLAGS, _LAST_TIME, _SETTERS = int(Head.FLAGS), int(Head.LAST_TIME), int(Head.SETTERS)
@@ -81,71 +77,28 @@ _VALUES, _BUFFER, _STRIDE = int(Transfer.VALUES), int(Transfer.BUFFER), int(Tran
 _SETTING, _STEPPING, _GETTING, _DONE = (int(phase) for phase in Phase)
 
 
-def _compiled(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Compile when first called, keep on disk where there is a place, hold no lock of the interpreter."""
-    try:
-        made: Callable[_P, _R] = njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        made = njit(nogil=True)(function)
-    return made
-
-
-def _emitted(function: Callable[..., tuple[Any, Any]]) -> Callable[..., int]:
-    """Make a call in compiled code of what ``function`` emits."""
-    made: Callable[..., int] = intrinsic(function)
-    return made
-
-
-def _emit(builder: Any, arguments: Any, kinds: str) -> Any:
-    """Emit a call of the function at the address ``arguments[0]``; p: pointer, n: size, d: double, i: int or bool.
-
-    A bool goes as an int of value 0 or 1, which the calling conventions of all 64-bit systems read alike.
-    """
-    pointer = ir.IntType(8).as_pointer()
-    c_types = {"p": pointer, "n": ir.IntType(64), "d": ir.DoubleType(), "i": ir.IntType(32)}
-    function_type = ir.FunctionType(ir.IntType(32), [c_types[kind] for kind in kinds])
-    values = []
-    for kind, value in zip(kinds, arguments[1:], strict=True):
-        if kind == "p":
-            values.append(builder.inttoptr(value, pointer))
-        else:
-            values.append(builder.trunc(value, c_types["i"]) if kind == "i" else value)
-    status = builder.call(builder.inttoptr(arguments[0], function_type.as_pointer()), values)
-    return builder.sext(status, ir.IntType(64))
-
-
-def _caller(kinds: str) -> tuple[Any, Any]:
-    """Return what numba's ``intrinsic`` wants for a C function with arguments of these kinds."""
-    arguments = [types.float64 if kind == "d" else types.int64 for kind in kinds]
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return _emit(builder, values, kinds)
-
-    return types.int64(types.int64, *arguments), generate
-
-
-@_emitted
+@emitted
 def _values_2(
     _context: Any, _function: int, _instance: int, _references: int, _count: int, _buffer: int
 ) -> tuple[Any, Any]:
-    return _caller("ppnp")
+    return caller("ppnp")
 
 
-@_emitted
+@emitted
 def _values_3(
     _context: Any, _function: int, _instance: int, _references: int, _count: int, _buffer: int, _values: int
 ) -> tuple[Any, Any]:
-    return _caller("ppnpn")
+    return caller("ppnpn")
 
 
-@_emitted
+@emitted
 def _step_2(
     _context: Any, _function: int, _instance: int, _time: float, _step: float, _no_set_state: int
 ) -> tuple[Any, Any]:
-    return _caller("pddi")
+    return caller("pddi")
 
 
-@_emitted
+@emitted
 def _step_3(
     _context: Any,
     _function: int,
@@ -158,29 +111,32 @@ def _step_3(
     _early: int,
     _last: int,
 ) -> tuple[Any, Any]:
-    return _caller("pddipppp")
+    return caller("pddipppp")
 
 
-@_compiled
+@compiled
 def _move(version: int, row: Int64Array, instance: int, index: int) -> int:
     buffer = row[_BUFFER] + index * row[_STRIDE]
-    if version == 2:  # noqa: PLR2004  # FMI 2.0
-        return _values_2(row[_FUNCTION], instance, row[_REFERENCES], row[_COUNT], buffer)
-    return _values_3(row[_FUNCTION], instance, row[_REFERENCES], row[_COUNT], buffer, row[_VALUES])
+    if version == _FMI_2:
+        status: int = _values_2(row[_FUNCTION], instance, row[_REFERENCES], row[_COUNT], buffer)
+    else:
+        status = _values_3(row[_FUNCTION], instance, row[_REFERENCES], row[_COUNT], buffer, row[_VALUES])
+    return status
 
 
-@_compiled
+@compiled
 def _step(head: Int64Array, instance: int, span: FloatArray, flags: NDArray[np.uint8]) -> int:
-    if head[_VERSION] == 2:  # noqa: PLR2004  # FMI 2.0
-        return _step_2(head[_DO_STEP], instance, span[0], span[1], head[_NO_SET_STATE])
-    flags[:] = 0
-    at = head[_FLAGS]
-    return _step_3(
-        head[_DO_STEP], instance, span[0], span[1], head[_NO_SET_STATE], at, at + 1, at + 2, head[_LAST_TIME]
-    )
+    do_step, final, at = head[_DO_STEP], head[_NO_SET_STATE], head[_FLAGS]
+    if head[_VERSION] == _FMI_2:
+        status: int = _step_2(do_step, instance, span[0], span[1], final)
+    else:
+        flags[:] = 0
+        last = head[_LAST_TIME]
+        status = _step_3(do_step, instance, span[0], span[1], final, at, at + 1, at + 2, last)
+    return status
 
 
-@_compiled
+@compiled
 def run(
     head: Int64Array, transfers: Int64Array, instances: Int64Array, span: FloatArray, flags: NDArray[np.uint8]
 ) -> tuple[int, int, int]:

@@ -3,11 +3,9 @@
 import contextlib
 import ctypes
 import functools
-import importlib
 import inspect
 import os
 import shutil
-import sys
 import threading
 import types
 import typing
@@ -18,12 +16,13 @@ from typing import Any
 
 from models.errors import FmuArchiveError, FmuError
 from models.fmu.base import UnpackedFmu
+from models.fmu.fmpy_access import fmpy_module
 
 __all__ = [
     "MAX_COPIES",
     "Library",
+    "answered_fatal",
     "check_thread_keys",
-    "fmpy_module",
     "folder_of",
     "kept_directory",
     "open_library",
@@ -36,26 +35,6 @@ _SPARE_KEYS = 4
 _COPIES = "gemello-copies"
 _lock = threading.RLock()
 _open: dict[Path, "Library"] = {}
-
-
-def fmpy_module(name: str) -> Any:
-    """Return a module of FMPy, imported when it is first needed.
-
-    Raises:
-        FmuError: FMPy is not installed.
-    """
-    known = sys.modules.get(name)
-    if known is not None:
-        return known
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # without its logger FMPy prints when it is imported
-            return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("fmpy"):
-            raise
-        raise FmuError(
-            f"{name} is missing: FMUs need FMPy; install it with: pip install gemello[fmu]"
-        ) from error
 
 
 @contextlib.contextmanager
@@ -169,6 +148,13 @@ def open_library(path: Path) -> Library:
             _open[path] = library
         library.users += 1
         return library
+
+
+def answered_fatal(unpacked: UnpackedFmu) -> bool:
+    """Return whether an instance of this FMU has answered `fatal`: its library may not be called again here."""
+    folder = unpacked.folder.resolve()
+    with _lock:
+        return any(library.fatal and path.is_relative_to(folder) for path, library in _open.items())
 
 
 def check_thread_keys(name: str) -> None:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
-from llvmlite import ir  # type: ignore[import-untyped]  # ships no type information
+from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.extending import intrinsic
 

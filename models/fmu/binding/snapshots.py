@@ -7,7 +7,7 @@ from typing import Any
 
 from models.errors import FmuError, StateError
 from models.fmu.base import FmuInfo
-from models.fmu.binding.loading import fmpy_module
+from models.fmu.fmpy_access import fmpy_module
 
 __all__ = ["restore_instances", "save_instances"]
 

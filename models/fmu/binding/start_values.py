@@ -1,6 +1,7 @@
 """Parameters and start values: checked once for all devices, then set in the mode of the FMU that takes them."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,7 +12,20 @@ from models.errors import FmuMappingError
 from models.fmu.base import FleetSpec, FloatArray, FmuInfo, FmuVariable, Value
 from models.fmu.binding.transfers import find_variable, suffix_of, whole_numbers
 
-__all__ = ["Mode", "StartValues", "sizes_of", "start_values", "values_per_device"]
+__all__ = [
+    "Mode",
+    "StartValues",
+    "check_one_value",
+    "chosen_sizes",
+    "is_per_device",
+    "sizes_of",
+    "start_values",
+    "values_per_device",
+]
+
+
+_MOST_VALUES = 10**7
+"""Of one variable: 80 MB."""
 
 
 class Mode(Enum):
@@ -71,16 +85,52 @@ def sizes_of(info: FmuInfo, chosen: Mapping[str, int]) -> dict[str, int]:
         for variable in info.variables
         if variable.causality == "structuralParameter"
         and variable.start is not None
-        and variable.start.isdigit()
+        and variable.start.isdecimal()
     }
     return sizes | dict(chosen)
 
 
 def values_per_device(variable: FmuVariable, sizes: Mapping[str, int]) -> int:
     """Return how many values a variable has, 1 for a scalar; a size that is not known counts as 1."""
-    return int(
-        np.prod([sizes.get(side, 1) if isinstance(side, str) else side for side in variable.shape], dtype=int)
-    )
+    return math.prod(sizes.get(side, 1) if isinstance(side, str) else side for side in variable.shape)
+
+
+def chosen_sizes(info: FmuInfo, spec: FleetSpec) -> dict[str, int]:
+    """Return the value of each structural parameter in a fleet: as given, else its start value.
+
+    Where devices have different values it is the largest: a variable of that size has not one value for each.
+    """
+    chosen = {
+        name: int(numbers.max())
+        for name, value in spec.parameters.items()
+        if _causality(info, name) == "structuralParameter" and not isinstance(value, str)
+        if np.isfinite(numbers := np.asarray(value, dtype=float)).all() and numbers.size > 0
+    }
+    if spec.array_size is not None:
+        chosen[spec.array_size] = spec.size
+    return sizes_of(info, chosen)
+
+
+def is_per_device(variable: FmuVariable, spec: FleetSpec, sizes: Mapping[str, int]) -> bool:
+    """Return whether a variable of an instance that holds all devices has one value for each of them."""
+    names = [side for side in variable.shape if isinstance(side, str)]
+    return names.count(str(spec.array_size)) == 1 and values_per_device(variable, sizes) == spec.size
+
+
+def check_one_value(info: FmuInfo, spec: FleetSpec, variables: Iterable[FmuVariable]) -> None:
+    """Refuse variables that have not one value for one device.
+
+    Raises:
+        FmuMappingError: the first of them.
+    """
+    sizes = chosen_sizes(info, spec)
+    for variable in variables:
+        count = values_per_device(variable, sizes)
+        if count != 1:
+            raise FmuMappingError(
+                f"{spec.label}: {variable.name} of {info.file.name} has {count} values for one device; take a variable with "
+                "one value, or, with Co-Simulation, name the structural parameter that is the number of devices (`array:`)"
+            )
 
 
 def start_values(info: FmuInfo, spec: FleetSpec) -> StartValues:
@@ -98,18 +148,13 @@ def start_values(info: FmuInfo, spec: FleetSpec) -> StartValues:
             raise FmuMappingError(
                 f"{spec.label}: {spec.array_size} is the number of devices, {spec.size}, not {asked}; drop the parameter"
             )
-    structural = {
-        name: int(value)
-        for name, value in given.items()
-        if _causality(info, name) == "structuralParameter" and isinstance(value, (int, float))
-    }
-    sizes = sizes_of(info, structural)
+    sizes = chosen_sizes(info, spec)
     entries: dict[Mode, list[_Entry]] = {mode: [] for mode in Mode}
     for name, value in given.items():
         variable = find_variable(info, name)
         _check_settable(info, variable)
         entries[_mode(variable)].append(
-            _entry(info, spec, variable, value=value, count=values_per_device(variable, sizes))
+            _entry(info, spec, variable, value=value, sizes=sizes)
         )
     return StartValues(entries)
 
@@ -142,25 +187,36 @@ def _check_settable(info: FmuInfo, variable: FmuVariable) -> None:
 
 
 def _entry(
-    info: FmuInfo, spec: FleetSpec, variable: FmuVariable, *, value: Value | FloatArray, count: int
+    info: FmuInfo,
+    spec: FleetSpec,
+    variable: FmuVariable,
+    *,
+    value: Value | FloatArray,
+    sizes: Mapping[str, int],
 ) -> _Entry:
+    count = values_per_device(variable, sizes)
+    if count > _MOST_VALUES:
+        raise FmuMappingError(
+            f"{spec.label}: {variable.name} of {info.file.name} has {count} values, {_MOST_VALUES} are the most that are "
+            "set; give its size with the structural parameters, or leave it at its start value"
+        )
     checked = _checked(info, variable, value)
     if isinstance(checked, list):
         if len(checked) != spec.size:
             raise FmuMappingError(
                 f"{spec.label}: {variable.name} has {len(checked)} values for {spec.size} devices; give one, or one for each"
             )
-        if spec.array_size is not None and count == 1 != spec.size:
+        if spec.array_size is not None and not is_per_device(variable, spec, sizes):
+            if count != 1:
+                raise FmuMappingError(
+                    f"{spec.label}: {variable.name} has {count} values in the FMU, not one for each of {spec.size} devices"
+                )
             if any(entry != checked[0] for entry in checked):
                 raise FmuMappingError(
                     f"{spec.label}: {variable.name} is one value for all devices of this FMU; give one value, or use one "
                     "instance for each device"
                 )
             checked = checked[0]
-        if spec.array_size is not None and count not in {1, spec.size}:
-            raise FmuMappingError(
-                f"{spec.label}: {variable.name} has {count} values in the FMU, not one for each of {spec.size} devices"
-            )
     return _Entry(setter=_setter(info, variable), variable=variable, values=checked, repeat=count)
 
 

@@ -10,6 +10,7 @@ from models.fmu.checking.trial import Trial
 
 __all__ = ["CHECKS", "Check", "made"]
 
+_SPENT = "not tried, as the FMU has answered 'fatal' and is not called again in this process"
 _REMEDY = "give parameters or start values it needs (--set), or tell the author of the FMU"
 
 
@@ -81,15 +82,16 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(id="state", title="State saved and restored", work=dynamic.state, needs=_RUNS, remedy=_NO_RESTART),
     Check(id="reset", title="Reset", work=raw.reset, needs=_RUNS, remedy=raw.NO_RESET),
+    Check(id="step_size", title="Communication step", work=convergence.step_size, needs=_RUNS),
+    Check(id="model_exchange", title="Co-Simulation and CVode", work=convergence.model_exchange, needs=_RUNS),
+    Check(id="process", title="Leaves the process alone", work=raw.process_kept, needs=_RUNS),
+    # last: some FMUs answer `fatal`, and are not called again in that process
     Check(
         id="bad_reference",
         title="Unknown variable refused",
         work=raw.bad_reference,
         remedy="names are checked before a run, so a scenario never asks for an unknown variable; tell its author",
     ),
-    Check(id="step_size", title="Communication step", work=convergence.step_size, needs=_RUNS),
-    Check(id="model_exchange", title="Co-Simulation and CVode", work=convergence.model_exchange, needs=_RUNS),
-    Check(id="process", title="Leaves the process alone", work=raw.process_kept, needs=_RUNS),
 )
 
 
@@ -104,6 +106,8 @@ def made(check: Check, trial: Trial, failed: Collection[str]) -> CheckResult:
     missing = [need for need in check.needs if need in failed]
     if missing:
         return check.result(Finding.skipped(f"not tried, as '{missing[0]}' failed"))
+    if trial.is_spent:
+        return check.result(Finding.skipped(_SPENT, "try it without --trusted: in a fresh process"))
     try:
         return check.result(check.work(trial))
     except ModelError as error:

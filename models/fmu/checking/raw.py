@@ -8,12 +8,12 @@ from typing import Any
 from models.errors import FmuError
 from models.fmu.base import FmuVariable, Interface
 from models.fmu.binding.instances import make_instance
-from models.fmu.binding.loading import fmpy_module
 from models.fmu.binding.logs import MessageLog, status_name
 from models.fmu.binding.start_values import Mode, sizes_of, start_values, values_per_device
 from models.fmu.binding.transfers import suffix_of
 from models.fmu.checking.report import Finding
 from models.fmu.checking.trial import Trial, surroundings
+from models.fmu.fmpy_access import fmpy_module
 
 __all__ = ["NO_RESET", "bad_reference", "process_kept", "reset", "starts_hold"]
 

@@ -20,6 +20,7 @@ from models.fmu.base import (
     UnpackedFmu,
     Wire,
 )
+from models.fmu.binding.loading import answered_fatal
 from models.fmu.checking.options import CheckOptions, TrialTimes, trial_times
 from models.fmu.checking.ports import array_size_of, input_variables, start_number, watched_variables
 from models.fmu.engine import open_engine
@@ -64,6 +65,11 @@ class Trial:
     def info(self) -> FmuInfo:
         """What the FMU says of itself."""
         return self.unpacked.info
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the FMU has answered `fatal`: nothing of it may be called again in this process."""
+        return answered_fatal(self.unpacked)
 
     @cached_property
     def times(self) -> TrialTimes:

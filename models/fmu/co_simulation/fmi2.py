@@ -9,8 +9,9 @@ from models.fmu.base import Engine, FleetSpec, UnpackedFmu
 from models.fmu.binding.instances import DISCARD, WARNING
 from models.fmu.binding.start_values import Mode, start_values
 from models.fmu.binding.transfers import Direction, Layout, Port, groups_of, input_variables, output_variables
-from models.fmu.co_simulation.engine import CoSimulationEngine, make_instances
+from models.fmu.co_simulation.engine import CoSimulationEngine
 from models.fmu.co_simulation.halts import Halt, resume
+from models.fmu.co_simulation.instances import make_instances
 
 __all__ = ["open_cs2"]
 

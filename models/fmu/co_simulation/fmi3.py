@@ -11,8 +11,9 @@ from models.fmu.base import Engine, FleetSpec, FloatArray, FmuInfo, FmuVariable,
 from models.fmu.binding.instances import DISCARD, WARNING
 from models.fmu.binding.start_values import Mode, sizes_of, start_values, values_per_device
 from models.fmu.binding.transfers import Direction, Layout, Port, groups_of, input_variables, output_variables
-from models.fmu.co_simulation.engine import CoSimulationEngine, make_instances
+from models.fmu.co_simulation.engine import CoSimulationEngine
 from models.fmu.co_simulation.halts import Halt, resume
+from models.fmu.co_simulation.instances import make_instances
 
 __all__ = ["Cs3Engine", "engine_of", "finish_initialisation", "open_cs3"]
 
@@ -38,11 +39,13 @@ class Cs3Engine(CoSimulationEngine):
             changed.update(int(number) for number in group.changed(inputs))
             group.fill(inputs)
         self._all_changed = False
-        for lot in self._lots:
+        for lot in self._loop.lots:
             for number in sorted(changed.intersection(range(lot.start, lot.stop))):
                 halt = self._halt(number, 0)
                 _call(halt, "fmi3EnterEventMode")
-                self._move(lot, lot.at_events, n_setters=len(lot.at_events), start=number, stop=number + 1)
+                stop = self._loop.set_at_event(lot, number)
+                if stop is not None:
+                    self._attend(stop)
                 _leave_event_mode(halt)
 
     def restore(self, state: bytes) -> None:

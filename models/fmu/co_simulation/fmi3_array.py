@@ -6,8 +6,8 @@ from models.errors import FmuMappingError
 from models.fmu.base import Engine, FleetSpec, FmuInfo, FmuVariable, UnpackedFmu
 from models.fmu.binding.start_values import Mode, sizes_of, start_values, values_per_device
 from models.fmu.binding.transfers import Layout, Port, input_variables, output_variables
-from models.fmu.co_simulation.engine import make_instances
 from models.fmu.co_simulation.fmi3 import engine_of, finish_initialisation
+from models.fmu.co_simulation.instances import make_instances
 
 __all__ = ["open_cs3_array"]
 

@@ -1,13 +1,14 @@
-"""Start of the process of a fleet, and the guard over it.
+"""Start of a process in which foreign FMUs run, and the guard over it.
 
-On Linux and macOS the process forks before it has loaded anything: the child runs the fleet, the parent only waits. It
-kills the child, with all the child has started, once the process that uses the fleet is gone or asks for it - even if
-that was killed, and even if the FMU hangs in native code -, removes the temporary folder, and ends as the child ended.
-On Windows a thread of the process itself does this.
+On Linux and macOS the process forks before it has loaded anything: the child does the work, the parent only waits. It
+kills the child, with all the child has started, once the process that uses it is gone or asks for it - even if that was
+killed, and even if the FMU hangs in native code -, removes the temporary folder, and ends as the child ended. On Windows
+a thread of the process itself does this.
 """
 
 import contextlib
 import ctypes
+import importlib
 import os
 import select
 import shutil
@@ -15,50 +16,50 @@ import signal
 import sys
 import tempfile
 import threading
+from multiprocessing import connection
 from types import FrameType
+from typing import NoReturn
 
-__all__ = ["FOLDER_PREFIX", "main"]
+from models.fmu.folders import PREFIX
 
-FOLDER_PREFIX = "gemello-fmu-"
+__all__ = ["main"]
+
 _SET_SIGNAL_OF_PARENTS_DEATH = 1
 """PR_SET_PDEATHSIG of Linux's prctl(2)."""
 
 
-def main(channel: int) -> None:
-    """Run a fleet until its user closes the standard input of this process, ends, or has it closed.
+def main(module: str, channel: int) -> None:
+    """Work until the user of this process closes its standard input or the channel, ends, or is killed.
 
     Args:
-        channel: file descriptor (Windows: handle) of the connection to the user of the fleet.
+        module: what does the work: its function ``work(channel, folder)`` gets the connection and the folder for
+            temporary files. It is loaded behind the fork: libraries with threads must not be there when the process forks.
+        channel: file descriptor (Windows: handle) of the connection to the user.
     """
-    folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
+    folder = tempfile.mkdtemp(prefix=PREFIX)
     lifeline = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     if sys.platform == "win32":
         threading.Thread(target=_watch, args=(lifeline, folder), daemon=True).start()
-        _work(channel, folder)
+        _work(module, channel, folder)
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        _guard(channel, lifeline, folder)
+        _fork(channel, lifeline, folder)
+        _work(module, channel, folder)
 
 
-def _work(channel: int, folder: str) -> None:
-    """Run the fleet; its temporary files, and those of the FMU, go into ``folder``."""
+def _work(module: str, channel: int, folder: str) -> None:
+    """Do the work; temporary files, also those of the FMU, go into ``folder``."""
     tempfile.tempdir = folder
     os.environ.update(TMPDIR=folder, TEMP=folder, TMP=folder)
-    # loaded here, because libraries with threads must not be there when the process forks
-    from multiprocessing import connection  # noqa: PLC0415 - see above
-
-    from models.fmu.fleet import FmuFleet  # noqa: PLC0415 - see above
-    from models.fmu.isolation.worker import serve  # noqa: PLC0415 - see above
-
     if sys.platform == "win32":
         opened = connection.PipeConnection(channel)
     else:
         opened = connection.Connection(channel)
     with opened:
-        serve(opened, FmuFleet, folder=folder)
+        importlib.import_module(module).work(opened, folder)
 
 
 def _watch(lifeline: int, folder: str) -> None:
@@ -74,8 +75,8 @@ if sys.platform != "win32":
 
     _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-    def _guard(channel: int, lifeline: int, folder: str) -> None:
-        """Fork: work in the child, and guard it in the parent, which does not return."""
+    def _fork(channel: int, lifeline: int, folder: str) -> None:
+        """Fork: the child returns, to work; the parent guards it and ends as it ends."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         for number in (signal.SIGCHLD, *_ENDING):
@@ -90,7 +91,6 @@ if sys.platform != "win32":
                 os.close(descriptor)
             os.setpgid(0, 0)
             _die_with(guard)
-            _work(channel, folder)
             return
         os.close(channel)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -123,7 +123,7 @@ if sys.platform != "win32":
         if os.getppid() != guard:
             os._exit(1)
 
-    def _end_as(status: int) -> None:
+    def _end_as(status: int) -> NoReturn:
         """End this process the way the worker ended, without a second core file."""
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)

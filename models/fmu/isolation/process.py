@@ -1,4 +1,4 @@
-"""The process in which a fleet of foreign FMUs runs, from the outside: start it, ask it, see how it ended, end it."""
+"""A process in which foreign FMUs run, from the outside: start it, ask it, see how it ended, end it."""
 
 import contextlib
 import json
@@ -10,23 +10,25 @@ import struct
 import subprocess
 import sys
 import threading
+from enum import IntEnum
 from multiprocessing import connection
 from typing import Any, NoReturn
 
 from models.errors import FmuCrashError, FmuError
-from models.fmu.isolation.protocol import Failed, Request, read_answer
+from models.fmu.isolation.protocol import read_answer
 
-__all__ = ["WorkerProcess"]
+__all__ = ["ProcessLostError", "WorkerProcess"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from models.fmu.isolation.guard import main; main(int(sys.argv[2]))"
+    "from models.fmu.isolation.guard import main; main(sys.argv[2], int(sys.argv[3]))"
 )
 _STARTUP_S = 120.0
 """For Python itself to start and load its libraries on a busy machine; the FMU is loaded after that."""
 _ENDING_S = 10.0
 _LAST_WORDS = 2000
 """Bytes of output kept for messages."""
+_LINES_KEPT = 8
 _LARGEST_EXIT_CODE = 0xFFFF
 """Above it, Windows says how a process crashed."""
 _MEANINGS = {
@@ -39,14 +41,31 @@ _MEANINGS = {
 }
 
 
-class WorkerProcess:
-    """One process that runs a fleet. Close it on every path."""
+class ProcessLostError(FmuCrashError):
+    """The process is gone; the text says where, why and what helps."""
 
-    def __init__(self, label: str, *, timeout_s: float) -> None:
+    def __init__(self, text: str, *, how: str, printed: tuple[str, ...]) -> None:
+        """Keep what the text is made of.
+
+        Args:
+            text: of the error.
+            how: how it ended, e.g. ``crashed with SIGSEGV``.
+            printed: the last lines it printed.
+        """
+        self.how = how
+        self.printed = printed
+        super().__init__(text)
+
+
+class WorkerProcess:
+    """One process that works for this one. Close it on every path."""
+
+    def __init__(self, label: str, *, module: str, timeout_s: float) -> None:
         """Start the process and wait until it is ready to load an FMU.
 
         Args:
             label: for messages: the fleet and its file.
+            module: what runs there, see ``isolation.guard``.
             timeout_s: how long one answer may take [s].
 
         Raises:
@@ -55,7 +74,7 @@ class WorkerProcess:
         self._label = label
         self._timeout_s = timeout_s
         self._folder: str | None = None
-        self._process, self._channel = _started(label, timeout_s=timeout_s)
+        self._process, self._channel = _started(label, module=module, timeout_s=timeout_s)
         self._output = _LastWords(self._process)
         try:
             self._folder = self._awaited("while its process started", _STARTUP_S).decode()
@@ -64,7 +83,7 @@ class WorkerProcess:
             raise
 
     def ask(
-        self, request: Request, content: bytes = b"", *, doing: str, timeout_s: float | None = None
+        self, request: IntEnum, content: bytes = b"", *, doing: str, timeout_s: float | None = None
     ) -> bytes:
         """Return the content of the answer to a request.
 
@@ -75,8 +94,8 @@ class WorkerProcess:
             timeout_s: how long it may take, None for the time given at the start [s].
 
         Raises:
-            FmuCrashError: the process crashed, ended, hung or ran out of memory; it is gone when this is raised.
-            ModelError, ValueError, TypeError, OSError: what the fleet raised.
+            ProcessLostError: the process crashed, ended, hung or ran out of memory; it is gone when this is raised.
+            ModelError, ValueError, TypeError, OSError: what the request raised there.
         """
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         if self._channel.closed:
@@ -108,36 +127,47 @@ class WorkerProcess:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def end(self) -> str:
+        """Let the process come to its end by itself and return how it did; empty for exit code 0. It is closed then."""
+        self._channel.close()
+        try:
+            code = self._process.wait(self._timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"did not end within {self._timeout_s:g} s"
+        finally:
+            self.close()
+        return "" if code == 0 else _how_it_ended(code)
+
+    def hung(self, doing: str, limit_s: float) -> NoReturn:
+        """End the process and raise that it did not answer."""
+        raise self._lost(
+            f"hung {doing}: no answer within {limit_s:g} s; its process was ended. If the FMU is only slow, give it more "
+            "time (`timeout:`)",
+            how=f"did not answer within {limit_s:g} s",
+        )
+
+    def damaged(self, doing: str, error: Exception) -> NoReturn:
+        """End the process and raise that its answer makes no sense."""
+        raise self._lost(
+            f"its process gave a damaged answer {doing} ({error}); the FMU has probably written over memory or files that "
+            "are not its own: ask its author",
+            how="gave a damaged answer",
+        ) from error
+
     def _awaited(self, doing: str, limit_s: float) -> bytes:
         """Return the content of the next answer."""
         if not self._channel.poll(limit_s):
             self.hung(doing, limit_s)
         answer = self._received(doing)
         try:
-            return read_answer(answer)
-        except Failed as failed:
-            if isinstance(failed.error, FmuCrashError):
-                self.close()
-                raise FmuCrashError(f"{self._label}: {failed.error} {doing}{self._output.quoted()}") from None
-            raise failed.error from None
+            content = read_answer(answer)
         except (ValueError, TypeError, KeyError) as error:
             self.damaged(doing, error)
-
-    def hung(self, doing: str, limit_s: float) -> NoReturn:
-        """End the process and raise that it did not answer."""
-        self.close()
-        raise FmuCrashError(
-            f"{self._label}: hung {doing}: no answer within {limit_s:g} s; its process was ended. If the FMU is only "
-            f"slow, give it more time (`timeout:`){self._output.quoted()}"
-        )
-
-    def damaged(self, doing: str, error: Exception) -> NoReturn:
-        """End the process and raise that its answer makes no sense."""
-        self.close()
-        raise FmuCrashError(
-            f"{self._label}: its process gave a damaged answer {doing} ({error}); the FMU has probably written over "
-            f"memory or files that are not its own: ask its author{self._output.quoted()}"
-        ) from error
+        if isinstance(content, FmuCrashError):
+            raise self._lost(f"{content} {doing}", how=str(content))
+        if isinstance(content, Exception):
+            raise content
+        return content
 
     def _received(self, doing: str) -> bytes:
         try:
@@ -145,15 +175,21 @@ class WorkerProcess:
         except BlockingIOError:
             raise
         except (EOFError, OSError):
-            ended = f"{self._label}: {_how_it_ended(self._wait())} {doing}"
-            self.close()
+            how = _how_it_ended(self._wait())
             blame = (
                 "this was before the FMU was touched: run the command again, or reinstall this program"
                 if self._folder is None
                 else "the fault is in the FMU or in what it needs (a file, a licence, memory): ask its author"
             )
-            raise FmuCrashError(f"{ended}; {blame}{self._output.quoted()}") from None
+            raise self._lost(f"{how} {doing}; {blame}", how=how) from None
         return answer
+
+    def _lost(self, text: str, *, how: str) -> ProcessLostError:
+        """End what is left of the process and return the error."""
+        self.close()
+        printed = self._output.lines()
+        quoted = ". The last it printed:\n  " + "\n  ".join(printed) if printed else ""
+        return ProcessLostError(f"{self._label}: {text}{quoted}", how=how, printed=printed)
 
     def _wait(self) -> int:
         """Return the exit code; a process that does not end by itself is killed."""
@@ -164,7 +200,7 @@ class WorkerProcess:
             return self._process.wait()
 
 
-def _started(label: str, *, timeout_s: float) -> tuple["subprocess.Popen[bytes]", Any]:
+def _started(label: str, *, module: str, timeout_s: float) -> tuple["subprocess.Popen[bytes]", Any]:
     """Return the process and this end of the channel."""
     options: dict[str, Any]
     if sys.platform == "win32":
@@ -191,6 +227,7 @@ def _started(label: str, *, timeout_s: float) -> tuple["subprocess.Popen[bytes]"
                 "-c",
                 _START,
                 json.dumps([entry for entry in sys.path if isinstance(entry, str)]),
+                module,
                 str(number),
             ],
             stdin=subprocess.PIPE,
@@ -247,7 +284,6 @@ class _LastWords:
         """Wait until everything is read; the process has ended."""
         self._thread.join(1.0)
 
-    def quoted(self) -> str:
-        """Return the last lines for a message; empty where nothing was printed."""
-        lines = self._kept.decode(errors="replace").strip().splitlines()[-8:]
-        return ". The last it printed:\n  " + "\n  ".join(lines) if lines else ""
+    def lines(self) -> tuple[str, ...]:
+        """Return the last lines; none where nothing was printed."""
+        return tuple(self._kept.decode(errors="replace").strip().splitlines()[-_LINES_KEPT:])

@@ -27,7 +27,6 @@ from models.fmu.base import FleetSpec, FloatArray
 
 __all__ = [
     "RELAYED",
-    "Failed",
     "Request",
     "failure",
     "opening",
@@ -71,14 +70,6 @@ class Request(IntEnum):
     SAVE = 3
     RESTORE = 4
     CLOSE = 5
-
-
-class Failed(Exception):  # noqa: N818 - not an error of its own: it carries one across the border
-    """The fleet raised ``error``."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        super().__init__(str(error))
 
 
 def opening(spec: FleetSpec) -> bytes:
@@ -133,11 +124,10 @@ def failure(error: Exception) -> bytes:
     return _FAILED + json.dumps({"class": type(error).__name__, "text": str(error)}).encode()
 
 
-def read_answer(answer: bytes) -> bytes:
-    """Return the content of an answer.
+def read_answer(answer: bytes) -> bytes | Exception:
+    """Return the content of an answer, or what the request has raised: of the same class and with the same text.
 
     Raises:
-        Failed: the request has raised an error; it is of the same class and has the same text.
         ValueError: the answer is damaged.
     """
     if answer[:1] == _OK:
@@ -147,7 +137,7 @@ def read_answer(answer: bytes) -> bytes:
     told = json.loads(answer[1:])
     name, text = str(told["class"]), str(told["text"])
     if name == "MemoryError":
-        raise Failed(FmuCrashError(f"the process of the FMU ran out of memory {text}".rstrip()))
+        return FmuCrashError(f"the process of the FMU ran out of memory {text}".rstrip())
     if name in _CLASSES:
-        raise Failed(_CLASSES[name](text))
-    raise Failed(FmuError(f"{name}: {text}"))
+        return _CLASSES[name](text)
+    return FmuError(f"{name}: {text}")

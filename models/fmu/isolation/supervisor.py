@@ -16,6 +16,7 @@ __all__ = ["MAX_RESTARTS", "WorkerFleet"]
 
 MAX_RESTARTS = 3
 """Fresh processes in a row, without one step of progress."""
+_WORKER = "models.fmu.isolation.worker"
 _CLOSING_S = 10.0
 _SAME = 1e-6
 """Relative difference up to which replayed outputs count as the same; a solver that starts anew makes a small one."""
@@ -135,7 +136,7 @@ class WorkerFleet:
             process.close()
 
     def _opened(self) -> WorkerProcess:
-        process = WorkerProcess(self._name, timeout_s=self._spec.timeout_s)
+        process = WorkerProcess(self._name, module=_WORKER, timeout_s=self._spec.timeout_s)
         try:
             face = json.loads(process.ask(Request.OPEN, opening(self._spec), doing="while it was loaded"))
         except BaseException:

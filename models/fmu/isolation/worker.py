@@ -1,53 +1,35 @@
-"""The process in which a fleet of foreign FMUs runs, from the inside: it answers one request after the other."""
+"""The process in which a fleet of foreign FMUs runs, from the inside."""
 
 import json
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from models.devices.base import DeviceBlock
-from models.fmu.base import FleetSpec
-from models.fmu.isolation.protocol import (
-    RELAYED,
-    Request,
-    failure,
-    read_opening,
-    read_step,
-    succeeded,
-)
+from models.fmu.in_process.fleet import FmuFleet
+from models.fmu.isolation.protocol import Request, read_opening, read_step
+from models.fmu.isolation.serving import serve
 
-__all__ = ["OpenBlock", "serve"]
-
-OpenBlock = Callable[[FleetSpec], DeviceBlock]
+__all__ = ["work"]
 
 
-def serve(channel: "Connection[bytes, bytes]", open_block: OpenBlock, *, folder: str) -> None:
-    """Say that this process is ready, then answer until the fleet is closed or nobody asks any more.
+def work(channel: "Connection[bytes, bytes]", folder: str) -> None:
+    """Run one fleet until nobody asks any more; called by the guard.
 
     Args:
         channel: to the process that uses the fleet.
-        open_block: makes the fleet from what it asks for.
-        folder: for temporary files; told, so that it can be removed if this process cannot.
+        folder: for temporary files.
     """
     block: DeviceBlock | None = None
-    channel.send_bytes(succeeded(folder.encode()))
+
+    def answer(request: int, content: bytes) -> bytes:
+        nonlocal block
+        kind = Request(request)
+        if kind == Request.OPEN:
+            block = FmuFleet(read_opening(content))
+            return _face(block)
+        return _result(block, kind, content)
+
     try:
-        while True:
-            asked = channel.recv_bytes()
-            kind, content = Request(asked[0]), asked[1:]
-            try:
-                if kind == Request.OPEN:
-                    block = open_block(read_opening(content))
-                    answer = _face(block)
-                else:
-                    answer = _result(block, kind, content)
-            except RELAYED as error:
-                channel.send_bytes(failure(error))
-            else:
-                channel.send_bytes(succeeded(answer))
-            if kind == Request.CLOSE:
-                return
-    except (EOFError, ConnectionError):
-        return
+        serve(channel, answer, folder=folder)
     finally:
         if block is not None:
             block.close()

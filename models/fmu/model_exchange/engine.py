@@ -12,10 +12,10 @@ from models.errors import FmuError, FmuStepError, StateError
 from models.fmu.base import FleetSpec, FloatArray, UnpackedFmu
 from models.fmu.binding.instances import make_instance
 from models.fmu.binding.kernel import Head, Int64Array, Phase, Transfer, run
-from models.fmu.binding.loading import fmpy_module, folder_of, kept_directory
+from models.fmu.binding.loading import folder_of, kept_directory
 from models.fmu.binding.logs import MessageLog, status_name
 from models.fmu.binding.snapshots import restore_instances, save_instances
-from models.fmu.binding.start_values import Mode, StartValues, start_values
+from models.fmu.binding.start_values import Mode, StartValues, check_one_value, start_values
 from models.fmu.binding.transfers import (
     Direction,
     Group,
@@ -25,6 +25,7 @@ from models.fmu.binding.transfers import (
     input_variables,
     output_variables,
 )
+from models.fmu.fmpy_access import fmpy_module
 from models.fmu.model_exchange.device import Device
 from models.fmu.model_exchange.solver import EndedError, SolverError
 
@@ -40,7 +41,7 @@ def open_me(unpacked: UnpackedFmu, spec: FleetSpec) -> "ModelExchangeEngine":
 
     Raises:
         FmuArchiveError: the library of the FMU cannot be loaded.
-        FmuMappingError: a wire or a parameter does not fit the variables.
+        FmuMappingError: a wire or a parameter does not fit the variables; also a variable with several values.
         FmuError: an instance cannot be made or initialised, or there is no solver for this machine.
     """
     return ModelExchangeEngine(unpacked, spec)
@@ -59,11 +60,13 @@ class ModelExchangeEngine:
         self._info = info = unpacked.info
         values = start_values(info, spec)
         inputs, outputs = input_variables(info, spec.inputs), output_variables(info, spec.outputs)
+        check_one_value(info, spec, (*inputs, *outputs))
         ports_in = [Port(row, entry, Layout.EACH) for row, entry in enumerate(inputs)]
         ports_out = [Port(row, entry, Layout.EACH) for row, entry in enumerate(outputs)]
         self._in = groups_of(info, ports_in, direction=Direction.IN, size=spec.size)
         self._out = groups_of(info, ports_out, direction=Direction.OUT, size=spec.size)
         self._never_set = True
+        """The inputs are to be set in the next step, whatever they are: an event of all devices."""
         self._devices: list[Device] = []
         self._failed: set[int] = set()
         self._closing = contextlib.ExitStack()
@@ -118,7 +121,7 @@ class ModelExchangeEngine:
         return self._gather()
 
     def save(self) -> bytes:
-        """Return the serialised state of all instances, and their times; the solvers start afresh.
+        """Return the serialised state of all instances, and their times; the solvers start afresh in the next step.
 
         Raises:
             StateError: the FMU cannot give it.
@@ -126,9 +129,6 @@ class ModelExchangeEngine:
         self._check_open()
         with kept_directory():
             state = save_instances(self._info, self._instances, label=self._spec.label)
-            for number, device in enumerate(self._devices):
-                with self._guarded(number):
-                    device.go_back(time_s=device.time_s, next_event_s=device.next_event_s)
         self._never_set = True
         times = np.array([[device.time_s, device.next_event_s] for device in self._devices])
         return _MAGIC + _COUNT.pack(len(times)) + times.astype("<f8").tobytes() + state

@@ -88,7 +88,7 @@ _VECTOR_DATA = 16
 _WARNING, _DISCARD = 1, 2
 _RECOVERABLE, _FAILED = 1, -1
 """What CVode takes from its callbacks: try a smaller step, or give up."""
-_ONE_STEP, _ROOT_RETURN, _TOO_CLOSE = 2, 2, -27
+_ONE_STEP, _ROOT_RETURN = 2, 2
 _FIRST_OF_CALLBACKS, _LAST_OF_CALLBACKS = -8, -12
 """Answers of CVode that tell of a failure in a callback."""
 _MOST_STUCK = 1000
@@ -96,7 +96,7 @@ _MOST_STUCK = 1000
 _JUMPED = 99
 """In place of an answer of CVode, which has none above this but a warning that is not used."""
 _SHORTEST = 16 * 2.220446049250313e-16
-"""Intervals below this share of the time are rounding: CVode refuses them, nothing changes in them."""
+"""Intervals below this share of the time are rounding: CVode refuses those of one or two, nothing changes in them."""
 
 
 @emitted
@@ -208,14 +208,13 @@ def event_indicators(time: float, states: int, result: int, table: int) -> int:
 @compiled
 def _advance(table: Int64Array, span: FloatArray, stop: float) -> int:
     """Let CVode make one internal step; an interval that is only rounding is jumped over."""
-    if stop - span[0] > _SHORTEST * max(abs(span[0]), abs(stop)):
-        flag: int = _call_time(table[_SET_STOP_TIME], table[_MEMORY], stop)
-        if flag >= 0:
-            flag = _call_cvode(table[_CVODE], table[_MEMORY], stop, table[_STATES], table[_SPAN], _ONE_STEP)
-        if flag != _TOO_CLOSE:
-            return flag
-    span[0] = stop
-    return _JUMPED
+    if stop - span[0] <= _SHORTEST * max(abs(span[0]), abs(stop)):
+        span[0] = stop
+        return _JUMPED
+    flag: int = _call_time(table[_SET_STOP_TIME], table[_MEMORY], stop)
+    if flag >= 0:
+        flag = _call_cvode(table[_CVODE], table[_MEMORY], stop, table[_STATES], table[_SPAN], _ONE_STEP)
+    return flag
 
 
 @compiled

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from models.errors import FmuError
 from models.fmu.base import FmuInfo
 from models.fmu.binding.instances import FATAL
-from models.fmu.binding.loading import fmpy_module
 from models.fmu.binding.logs import status_name
+from models.fmu.fmpy_access import fmpy_module
 from models.fmu.model_exchange.kernel import Outcome, Slot, event_indicators, march, slopes
 
 __all__ = ["CVodeSolver", "EndedError", "SolverError"]

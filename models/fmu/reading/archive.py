@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.fmu.base import FmuInfo, UnpackedFmu
-from models.fmu.reading.archive_check import PREFIX, check_archive, opened
+from models.fmu.folders import PREFIX
+from models.fmu.reading.archive_check import check_archive, opened
 from models.fmu.reading.description import read_info
 
-__all__ = ["PREFIX", "check_archive", "unpacked"]
+__all__ = ["check_archive", "unpacked"]
 
 
 @contextlib.contextmanager

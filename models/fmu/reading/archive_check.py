@@ -5,6 +5,7 @@ more is read or written than was checked: a header that lies ends the reading.
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -18,20 +19,24 @@ from typing import BinaryIO
 
 from models.errors import FmuArchiveError
 
-__all__ = ["DESCRIPTION", "PREFIX", "Archive", "check_archive", "opened"]
+__all__ = ["DESCRIPTION", "Archive", "check_archive", "opened"]
 
 DESCRIPTION = "modelDescription.xml"
-PREFIX = "gemello-fmu-"
-"""Start of the name of every temporary folder of an FMU."""
 MAX_ENTRIES = 20_000
 MAX_BYTES = 2 * 10**9
 MAX_RATIO = 200
 """Deflate reaches 1032 with zeros; libraries, sources and tables of numbers stay below 30."""
 RATIO_FROM_BYTES = 50 * 10**6
 """An archive that unpacks to less may have any ratio."""
+MAX_DEPTH = 64
+"""Folders in one another; an environment of Python packed into the resources has some ten."""
+MAX_COMPONENT_BYTES = 255
+"""Of the name of one file or folder: what disks take."""
 MAX_DIRECTORY_BYTES = 20 * 10**6
 """The table of contents alone: 1000 bytes for each entry allowed."""
 _CHUNK = 1 << 20
+_SHOWN = 100
+"""Characters of a long name in a message."""
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SMALLEST_HEADER = 30
@@ -82,8 +87,8 @@ class Archive:
                         stream.write(chunk)
             except OSError as error:
                 raise FmuArchiveError(
-                    f"{self.file}: cannot write {name} to {folder}: {error.strerror or error}; make room or set "
-                    "TMPDIR to a folder that can take it"
+                    f"{self.file}: cannot write {_short(name)} to {folder}: {error.strerror or error}; "
+                    f"{_writing_remedy(error)}"
                 ) from error
 
 
@@ -105,12 +110,20 @@ def _chunks(archive: Archive, entry: zipfile.ZipInfo) -> Iterator[bytes]:
         )
 
 
+def _writing_remedy(error: OSError) -> str:
+    if error.errno == errno.ENAMETOOLONG:
+        return (
+            "its path is too long: export with shorter names, or set TMPDIR to a folder with a shorter path"
+        )
+    return "make room or set TMPDIR to a folder that can take it"
+
+
 def check_archive(file: Path) -> None:
     """Refuse a file that is no FMU or that is not safe to unpack.
 
     Raises:
-        FmuArchiveError: no zip archive, damaged, without model description, with names that lead out of the folder,
-            links, names that occur twice, encrypted or overlapping entries, or more than a disk should take.
+        FmuArchiveError: no zip archive, damaged, without model description, with names that lead out of the folder, are
+            too long or too deep, links, names that occur twice, encrypted or overlapping entries, or more than a disk should take.
     """
     with opened(file):
         pass
@@ -175,10 +188,7 @@ def _checked(file: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
         files[name] = entry
     _check_sizes(file, list(files.values()))
     _check_overlap(file, entries, end=archive.start_dir)
-    for name in files:
-        inside = next((str(parent) for parent in PurePosixPath(name).parents if str(parent) in files), None)
-        if inside is not None:
-            raise _unsafe(file, f"{inside!r} is a file and the folder of {name!r}")
+    _check_folders(file, files)
     if DESCRIPTION not in files:
         raise FmuArchiveError(
             f"{file}: a zip archive without {DESCRIPTION} at its top, so no FMU; zip the content of the folder, not the "
@@ -187,8 +197,21 @@ def _checked(file: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     return files
 
 
+def _check_folders(file: Path, names: Mapping[str, zipfile.ZipInfo]) -> None:
+    """Refuse a name that is a file and a folder; each folder is looked at once."""
+    seen: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in seen:
+            if folder in names:
+                raise _unsafe(file, f"{folder!r} is a file and the folder of {name!r}")
+            seen.add(folder)
+            folder = folder.rpartition("/")[0]
+
+
 def _check_entry(file: Path, entry: zipfile.ZipInfo) -> None:
     name = entry.orig_filename
+    _check_length(file, name)
     if not name or _CONTROL.search(name):
         raise _unsafe(file, f"the name {name!r} is empty or has control characters")
     if "\\" in name:
@@ -205,6 +228,30 @@ def _check_entry(file: Path, entry: zipfile.ZipInfo) -> None:
         raise _unsafe(file, f"{name!r} is encrypted")
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise _unsafe(file, f"{name!r} is packed by another method than deflate")
+
+
+def _check_length(file: Path, name: str) -> None:
+    parts = name.split("/")
+    if len(parts) > MAX_DEPTH:
+        raise FmuArchiveError(
+            f"{file}: {_short(name)} lies {len(parts) - 1} folders deep, {MAX_DEPTH - 1} are the most; export without this "
+            "file, or with fewer folders in one another"
+        )
+    longest = max(parts, key=_byte_length)
+    if _byte_length(longest) > MAX_COMPONENT_BYTES:
+        raise FmuArchiveError(
+            f"{file}: the name {_short(longest)} has {_byte_length(longest)} bytes, {MAX_COMPONENT_BYTES} are the most that "
+            "disks take; export with a shorter name of this file or folder"
+        )
+
+
+def _byte_length(text: str) -> int:
+    return len(text.encode("utf-8", errors="surrogatepass"))
+
+
+def _short(name: str) -> str:
+    """Return a name as it can stand in a message."""
+    return name if len(name) <= _SHOWN else f"{name[: _SHOWN // 2]}...{name[-_SHOWN // 2 :]}"
 
 
 def _check_sizes(file: Path, entries: list[zipfile.ZipInfo]) -> None:

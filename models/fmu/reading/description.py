@@ -1,8 +1,7 @@
 """What an FMU says of itself, read out of its archive without unpacking it."""
 
 import hashlib
-import re
-import tempfile
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,21 +10,20 @@ from xml.parsers import expat
 
 from models.errors import FmuArchiveError, FmuError
 from models.fmu.base import FmuInfo, FmuVariable, Interface
-from models.fmu.binding.loading import fmpy_module
-from models.fmu.reading.archive_check import DESCRIPTION, PREFIX, opened
+from models.fmu.reading.archive_check import DESCRIPTION, opened
+from models.fmu.reading.validation import read_by_fmpy
 
 __all__ = ["read_info"]
 
 MAX_XML_BYTES = 100 * 10**6
 """Some 500 000 variables."""
+LARGEST_REFERENCE = 2**32 - 1
+"""A value reference is an unsigned int of 32 bits (FMI 2.0.4 section 2.1.2, FMI 3.0.2 section 2.2.3)."""
+LARGEST_SIDE = 2**31
+"""Values along one dimension of a variable."""
 MAX_PROBLEMS = 50
 _EXPONENTS = ("kg", "m", "s", "A", "K", "mol", "cd", "rad")
 _SOURCES = frozenset({".c", ".cc", ".cpp", ".cxx"})
-_IDENTIFIER = r"(?:[A-Za-z_][A-Za-z_0-9]*|'(?:[^'\\]|\\.)+')(?:\[\d+(?:,\d+)*\])?"
-_STRUCTURED = re.compile(
-    rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*|der\({_IDENTIFIER}(?:\.{_IDENTIFIER})*(?:,\d+)?\)"
-)
-"""Names by the convention `structured` (FMI 2.0.4 section 2.2.9)."""
 
 
 def read_info(file: Path, *, interface: Interface = Interface.AUTO) -> FmuInfo:
@@ -43,7 +41,7 @@ def read_info(file: Path, *, interface: Interface = Interface.AUTO) -> FmuInfo:
         names = tuple(archive.entries)
         xml = archive.read(DESCRIPTION, limit_bytes=MAX_XML_BYTES)
     version = _version(file, xml)
-    described, problems = _described(file, xml)
+    described, problems = read_by_fmpy(file, xml)
     return _info(
         _Read(file=file, names=names, version=version, described=described, problems=problems), interface
     )
@@ -67,8 +65,8 @@ def _info(read: _Read, interface: Interface) -> FmuInfo:
     def default(attribute: str) -> float | None:
         return _number(getattr(experiment, attribute, None), f"DefaultExperiment {attribute}", problems)
 
-    fixed_step = _number(getattr(chosen, "fixedInternalStepSize", None), "fixedInternalStepSize", problems)
-    variables = tuple(_variable(entry, problems) for entry in described.modelVariables)
+    fixed_step = _step(getattr(chosen, "fixedInternalStepSize", None), "fixedInternalStepSize", problems)
+    variables = tuple(_variable(read.file, entry, problems) for entry in described.modelVariables)
     return FmuInfo(
         file=read.file,
         sha256=_sha256(read.file),
@@ -92,7 +90,7 @@ def _info(read: _Read, interface: Interface) -> FmuInfo:
         may_return_early=getattr(chosen, "mightReturnEarlyFromDoStep", False),
         fixed_step_s=fixed_step,
         default_stop_s=default("stopTime"),
-        default_step_s=default("stepSize"),
+        default_step_s=_step(getattr(experiment, "stepSize", None), "DefaultExperiment stepSize", problems),
         default_tolerance=default("tolerance"),
         n_states=described.numberOfContinuousStates,
         n_event_indicators=described.numberOfEventIndicators,
@@ -135,50 +133,6 @@ def _version(file: Path, xml: bytes) -> str:
     raise FmuError(f"{file}: is an FMU of FMI {version}; 2.0 and 3.0 can be used: export it as one of them")
 
 
-def _described(file: Path, xml: bytes) -> tuple[Any, list[str]]:
-    """Return FMPy's model description, and what its validation finds."""
-    reader, validation = fmpy_module("fmpy.model_description"), fmpy_module("fmpy.validation")
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as place:
-        path = Path(place) / DESCRIPTION
-        path.write_bytes(xml)
-        try:
-            sound = reader.read_model_description(str(path), validate=True, validate_model_structure=True)
-        except reader.ValidationError as error:
-            problems = list(error.problems)
-        except Exception as error:  # noqa: BLE001  # FMPy stops at a mistake with any class; read without checks below
-            problems = [f"{type(error).__name__}: {error}"]
-        else:
-            return sound, _bad_names(sound)
-        try:
-            described = reader.read_model_description(str(path), validate=False)
-        except Exception as error:
-            raise FmuArchiveError(
-                f"{file}: {DESCRIPTION} cannot be understood: {error}; ask the maker of the FMU for an export that "
-                "passes `fmpy validate`"
-            ) from error
-    problems += _later_problems(validation, described, known=problems)
-    return described, problems + _bad_names(described)
-
-
-def _later_problems(validation: Any, described: Any, *, known: list[str]) -> list[str]:
-    """Return what is found beside the schema: FMPy's validation stops at the schema where that fails."""
-    try:
-        found = validation.validate_model_description(described, validate_model_structure=True)
-    except Exception as error:  # noqa: BLE001  # FMPy's checks stumble over what they check, with any class
-        found = [f"{type(error).__name__}: {error}"]
-    return [problem for problem in found if problem not in known]
-
-
-def _bad_names(described: Any) -> list[str]:
-    if described.variableNamingConvention != "structured":
-        return []
-    return [
-        f'"{entry.name}" is no name of the naming convention "structured"'
-        for entry in described.modelVariables
-        if not _STRUCTURED.fullmatch(entry.name)
-    ]
-
-
 def _shortened(problems: list[str]) -> tuple[str, ...]:
     if len(problems) <= MAX_PROBLEMS:
         return tuple(problems)
@@ -209,7 +163,8 @@ def _chosen(read: _Read, interface: Interface) -> Any:
     return chosen
 
 
-def _variable(entry: Any, problems: list[str]) -> FmuVariable:
+def _variable(file: Path, entry: Any, problems: list[str]) -> FmuVariable:
+    _check_whole_numbers(file, entry)
     declared = entry.declaredType
 
     def attribute(name: str) -> Any:
@@ -235,14 +190,43 @@ def _variable(entry: Any, problems: list[str]) -> FmuVariable:
     )
 
 
+def _check_whole_numbers(file: Path, entry: Any) -> None:
+    """Refuse what would not fit the calls: nothing of such a variable could be trusted."""
+    reference = entry.valueReference
+    if reference is None or not 0 <= reference <= LARGEST_REFERENCE:
+        raise FmuArchiveError(
+            f"{file}: variable {entry.name} has the value reference {reference}, it must be 0 to {LARGEST_REFERENCE}; ask "
+            "the maker of the FMU for an export that passes `fmpy validate`"
+        )
+    for dimension in entry.dimensions:
+        side = dimension.start
+        if dimension.variable is None and (side is None or not 0 <= side <= LARGEST_SIDE):
+            raise FmuArchiveError(
+                f"{file}: variable {entry.name} has a dimension of {side}, it must be 0 to {LARGEST_SIDE} or name a "
+                "structural parameter; ask the maker of the FMU for an export that passes `fmpy validate`"
+            )
+
+
+def _step(written: Any, what: str, problems: list[str]) -> float | None:
+    """Return a step size; one that no step can have is a problem of the text and none of the binary."""
+    step_s = _number(written, what, problems)
+    if step_s is None or 0 < step_s < math.inf:
+        return step_s
+    problems.append(f"{what} must be above 0 s and finite, not {step_s:g} s; it is taken as not given")
+    return None
+
+
 def _number(written: Any, what: str, problems: list[str]) -> float | None:
     if written is None:
         return None
     try:
-        return float(written)
+        number = float(written)
     except ValueError:
+        number = math.nan
+    if math.isnan(number):
         problems.append(f"{what} is no number: {written!r}")
         return None
+    return number
 
 
 def _unit_factors(units: Iterable[Any]) -> dict[str, tuple[tuple[int, ...], float, float]]:
@@ -259,8 +243,13 @@ def _unit_factors(units: Iterable[Any]) -> dict[str, tuple[tuple[int, ...], floa
 
 
 def _platforms(names: Iterable[str]) -> tuple[str, ...]:
-    parts = (PurePosixPath(name).parts for name in names)
-    return tuple(sorted({part[1] for part in parts if len(part) > 2 and part[0] == "binaries"}))  # noqa: PLR2004  # binaries/platform/file
+    """Return the folders below ``binaries`` that hold a file."""
+    found = set()
+    for name in names:
+        match PurePosixPath(name).parts:
+            case ("binaries", platform, _, *_):
+                found.add(platform)
+    return tuple(sorted(found))
 
 
 def _can_be_built(read: _Read) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.errors import FmuArchiveError
 from models.fmu.base import UnpackedFmu
+from models.fmu.reading.binaries import machines_of, needed_bytes
 
 __all__ = ["library_file", "this_machine"]
 
@@ -22,16 +23,6 @@ _SUFFIXES = {"linux": ".so", "darwin": ".dylib", "windows": ".dll"}
 _SHORT = {"linux": "linux", "darwin": "darwin", "windows": "win"}
 _NAMES = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64", "i386": "x86", "i586": "x86", "i686": "x86"}
 _POINTER_BYTES_64 = 8
-_ELF = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
-"""``e_machine`` of the System V ABI."""
-_PE = {0x014C: "x86", 0x01C4: "arm", 0x8664: "x86_64", 0xAA64: "aarch64"}
-"""``Machine`` of the PE format."""
-_MACH_O = {7: "x86", 12: "arm", 0x01000007: "x86_64", 0x0100000C: "aarch64"}
-"""``cputype`` of the Mach-O format."""
-_MACH_O_64 = 0xFEEDFACF
-_MACH_O_32 = 0xFEEDFACE
-_MACH_O_FAT = 0xCAFEBABE
-_MOST_SLICES = 16
 
 
 def this_machine() -> str:
@@ -74,10 +65,10 @@ def library_file(unpacked: UnpackedFmu, identifier: str) -> Path:
         file = unpacked.folder / "binaries" / folder / f"{identifier}{_SUFFIXES[system]}"
         if not file.is_file():
             continue
-        found = _machines(file)
-        if machine in found:
+        fault = _fault(file, machine)
+        if not fault:
             return file
-        wrong.append(f"binaries/{folder}/{file.name} is {_said(found)}")
+        wrong.append(f"binaries/{folder}/{file.name} {fault}")
     raise FmuArchiveError(_nothing_fits(unpacked, identifier, wrong=wrong, architecture=architecture))
 
 
@@ -91,50 +82,15 @@ def _folders(machine: str) -> Iterator[str]:
     yield f"{_SHORT[system]}64"
 
 
-def _machines(file: Path) -> set[str]:
-    """Return for which machines a shared library is, by its header; empty if it is no shared library."""
-    with file.open("rb") as stream:
-        head = stream.read(4096)
-    if head[:4] == b"\x7fELF":
-        return _elf_machines(head)
-    if head[:2] == b"MZ":
-        return _pe_machines(head)
-    return _mach_o_machines(head)
-
-
-def _elf_machines(head: bytes) -> set[str]:
-    if len(head) < 20:  # noqa: PLR2004  # identification, type and machine
-        return set()
-    order = ">" if head[5] == 2 else "<"  # noqa: PLR2004  # ELFDATA2MSB
-    (code,) = struct.unpack_from(f"{order}H", head, 18)
-    return {f"{_ELF.get(code, f'machine {code}')}-linux"}
-
-
-def _pe_machines(head: bytes) -> set[str]:
-    if len(head) < 0x40:  # noqa: PLR2004  # header of DOS
-        return set()
-    (at,) = struct.unpack_from("<I", head, 0x3C)
-    if head[at : at + 4] != b"PE\0\0" or len(head) < at + 6:
-        return set()
-    (code,) = struct.unpack_from("<H", head, at + 4)
-    return {f"{_PE.get(code, f'machine {code:#x}')}-windows"}
-
-
-def _mach_o_machines(head: bytes) -> set[str]:
-    if len(head) < 8:  # noqa: PLR2004  # magic number and type
-        return set()
-    magic, code = struct.unpack_from("<II", head)
-    if magic in {_MACH_O_32, _MACH_O_64}:
-        return {f"{_MACH_O.get(code, f'machine {code:#x}')}-darwin"}
-    magic, count = struct.unpack_from(">II", head)
-    if magic != _MACH_O_FAT or count > _MOST_SLICES or len(head) < 8 + 20 * count:
-        return set()
-    codes = (struct.unpack_from(">I", head, 8 + 20 * k)[0] for k in range(count))
-    return {f"{_MACH_O.get(code, f'machine {code:#x}')}-darwin" for code in codes}
-
-
-def _said(machines: set[str]) -> str:
-    return f"for {' and '.join(sorted(machines))}" if machines else "no shared library"
+def _fault(file: Path, machine: str) -> str:
+    """Return why a file cannot be loaded here; empty where nothing speaks against it."""
+    machines = machines_of(file)
+    if machine not in machines:
+        return f"is for {' and '.join(sorted(machines))}" if machines else "is no shared library"
+    needed, there = needed_bytes(file), file.stat().st_size
+    if needed > there:
+        return f"is cut short: it has {there} bytes, its own tables name {needed} (export or copy it again)"
+    return ""
 
 
 def _nothing_fits(unpacked: UnpackedFmu, identifier: str, *, wrong: list[str], architecture: str) -> str:

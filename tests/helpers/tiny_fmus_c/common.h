@@ -32,6 +32,7 @@ typedef struct {
     /* what a step tells the caller */
     int event, terminate, early, next_event_defined;
     double last_time, next_event;
+    int no_set_state; /* what the caller told of the last step: no earlier state will be set */
     void *environment, *logger, *freeing;
     char name[256];
 } Model;

@@ -91,7 +91,10 @@ EXPORT int fmi2SetRealInputDerivatives(Model *m, const unsigned int vr[], size_t
                                        const double value[]) { return ERROR; }
 EXPORT int fmi2GetRealOutputDerivatives(Model *m, const unsigned int vr[], size_t n, const int order[],
                                         double value[]) { return ERROR; }
-EXPORT int fmi2DoStep(Model *m, double time, double dt, int keep) { return advance(m, time, dt); }
+EXPORT int fmi2DoStep(Model *m, double time, double dt, int no_set_state) {
+    m->no_set_state = no_set_state;
+    return advance(m, time, dt);
+}
 EXPORT int fmi2CancelStep(Model *m) { return ERROR; }
 EXPORT int fmi2GetStatus(Model *m, int kind, int *value) { return DISCARD; }
 EXPORT int fmi2GetRealStatus(Model *m, int kind, double *value) {

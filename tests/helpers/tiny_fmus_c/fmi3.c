@@ -110,8 +110,9 @@ EXPORT int fmi3DeserializeFMUState(Model *m, const uint8_t bytes[], size_t size,
 }
 
 EXPORT int fmi3EnterStepMode(Model *m) { return OK; }
-EXPORT int fmi3DoStep(Model *m, double time, double dt, bool keep, bool *event, bool *terminate, bool *early,
+EXPORT int fmi3DoStep(Model *m, double time, double dt, bool no_set_state, bool *event, bool *terminate, bool *early,
                       double *last_time) {
+    m->no_set_state = no_set_state;
     int status = advance(m, time, dt);
     *event = m->event;
     *terminate = m->terminate;

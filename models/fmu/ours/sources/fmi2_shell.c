@@ -94,7 +94,7 @@ EXPORT const char *fmi2GetVersion(void) { return "2.0"; }
 
 EXPORT fmi2Status fmi2SetDebugLogging(fmi2Component c, fmi2Boolean on, size_t n, const fmi2String categories[])
 {
-    return core_debug(c, on, n, categories);
+    return log_debug(c, on, n, categories);
 }
 
 EXPORT fmi2Component fmi2Instantiate(fmi2String name, int type, fmi2String guid, fmi2String location,
@@ -145,7 +145,7 @@ EXPORT fmi2Status fmi2GetReal(fmi2Component c, const fmi2ValueReference vr[], si
 {
     for (size_t i = 0; i < n; i++) {
         if (vr[i] >= V_COUNT) {
-            return core_tell(c, STATUS_ERROR, "there is no variable with the value reference %lu", (unsigned long)vr[i]);
+            return log_tell(c, STATUS_ERROR, "there is no variable with the value reference %lu", (unsigned long)vr[i]);
         }
     }
     return core_get(c, vr, n, value, n);
@@ -162,7 +162,7 @@ EXPORT fmi2Status fmi2SetReal(fmi2Component c, const fmi2ValueReference vr[], si
     {                                                                                                                  \
         (void)vr;                                                                                                      \
         (void)value;                                                                                                   \
-        return n == 0 ? STATUS_OK : core_tell(c, STATUS_ERROR, #function ": all variables are Real");                  \
+        return n == 0 ? STATUS_OK : log_tell(c, STATUS_ERROR, #function ": all variables are Real");                   \
     }
 
 NO_VARIABLES(fmi2GetInteger, fmi2Integer)
@@ -201,7 +201,7 @@ EXPORT fmi2Status fmi2DoStep(fmi2Component c, fmi2Real time, fmi2Real step, fmi2
 
 EXPORT fmi2Status fmi2CancelStep(fmi2Component c)
 {
-    return core_tell(c, STATUS_ERROR, "there is no step to cancel: steps end before fmi2DoStep returns");
+    return log_tell(c, STATUS_ERROR, "there is no step to cancel: steps end before fmi2DoStep returns");
 }
 
 EXPORT fmi2Status fmi2GetRealStatus(fmi2Component c, const fmi2StatusKind kind, fmi2Real *value)
@@ -241,7 +241,7 @@ NO_STATUS(fmi2GetStringStatus, fmi2String)
 #define NOT_PROVIDED(function, ...)                                                                                    \
     EXPORT fmi2Status function(fmi2Component c, __VA_ARGS__)                                                           \
     {                                                                                                                  \
-        return core_tell(c, STATUS_ERROR, #function " is not provided");                                               \
+        return log_tell(c, STATUS_ERROR, #function " is not provided");                                                \
     }
 
 #if defined __GNUC__
@@ -265,10 +265,10 @@ NOT_PROVIDED(fmi2GetNominalsOfContinuousStates, fmi2Real x[], size_t n)
 
 EXPORT fmi2Status fmi2EnterEventMode(fmi2Component c)
 {
-    return core_tell(c, STATUS_ERROR, "fmi2EnterEventMode is not provided");
+    return log_tell(c, STATUS_ERROR, "fmi2EnterEventMode is not provided");
 }
 
 EXPORT fmi2Status fmi2EnterContinuousTimeMode(fmi2Component c)
 {
-    return core_tell(c, STATUS_ERROR, "fmi2EnterContinuousTimeMode is not provided");
+    return log_tell(c, STATUS_ERROR, "fmi2EnterContinuousTimeMode is not provided");
 }

@@ -44,7 +44,7 @@ EXPORT const char *fmi3GetVersion(void) { return "3.0"; }
 
 EXPORT fmi3Status fmi3SetDebugLogging(fmi3Instance c, fmi3Boolean on, size_t n, const fmi3String categories[])
 {
-    return core_debug(c, on, n, categories);
+    return log_debug(c, on, n, categories);
 }
 
 EXPORT fmi3Instance fmi3InstantiateCoSimulation(fmi3String name, fmi3String token, fmi3String folder,
@@ -140,12 +140,12 @@ static int only_size(const Instance *self, const fmi3ValueReference vr[], size_t
 {
     for (size_t i = 0; i < n; i++) {
         if (vr[i] != REFERENCE_SIZE) {
-            core_tell(self, STATUS_ERROR, "there is no UInt64 with the value reference %lu", (unsigned long)vr[i]);
+            log_tell(self, STATUS_ERROR, "there is no UInt64 with the value reference %lu", (unsigned long)vr[i]);
             return 0;
         }
     }
     if (n != n_values) {
-        core_tell(self, STATUS_ERROR, "%lu values for %lu variables", (unsigned long)n_values, (unsigned long)n);
+        log_tell(self, STATUS_ERROR, "%lu values for %lu variables", (unsigned long)n_values, (unsigned long)n);
         return 0;
     }
     return 1;
@@ -181,7 +181,7 @@ EXPORT fmi3Status fmi3SetUInt64(fmi3Instance c, const fmi3ValueReference vr[], s
         (void)vr;                                                                                                      \
         (void)values;                                                                                                  \
         return n == 0 && n_values == 0 ? STATUS_OK                                                                     \
-                                       : core_tell(c, STATUS_ERROR, #function ": there are no variables of this type"); \
+                                       : log_tell(c, STATUS_ERROR, #function ": there are no variables of this type");  \
     }
 
 NO_VARIABLES(fmi3GetFloat32, fmi3Float32)
@@ -242,12 +242,12 @@ EXPORT fmi3Status fmi3DoStep(fmi3Instance c, fmi3Float64 time, fmi3Float64 step,
 #define NOT_PROVIDED(function, ...)                                                                                    \
     EXPORT fmi3Status function(fmi3Instance c, __VA_ARGS__)                                                            \
     {                                                                                                                  \
-        return core_tell(c, STATUS_ERROR, #function " is not provided");                                               \
+        return log_tell(c, STATUS_ERROR, #function " is not provided");                                                \
     }
 #define NOT_PROVIDED_ALONE(function)                                                                                   \
     EXPORT fmi3Status function(fmi3Instance c)                                                                         \
     {                                                                                                                  \
-        return core_tell(c, STATUS_ERROR, #function " is not provided");                                               \
+        return log_tell(c, STATUS_ERROR, #function " is not provided");                                                \
     }
 #define REFERENCES const fmi3ValueReference vr[], size_t n
 

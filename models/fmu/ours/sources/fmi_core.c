@@ -1,60 +1,14 @@
-/* Values, life cycle and state: see fmi_core.h. */
+/* Values and life cycle: see fmi_core.h. */
 #include "fmi_core.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TEXT_SIZE 512
 
 /* Steps that follow one another may differ by rounding. */
 static double time_tolerance_s(double time_s)
 {
     return 1e-9 * fmax(1.0, fabs(time_s));
-}
-
-static const char *const CATEGORIES[] = {"logEvents", "logStatusDiscard", "logStatusError", "logAll"};
-
-Status core_tell(const Instance *self, Status status, const char *format, ...)
-{
-    char text[TEXT_SIZE];
-    va_list arguments;
-    const char *category = CATEGORIES[0];
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    /* A logger of FMI 2.0 takes the text for a printf template. */
-    for (char *c = text; *c != '\0'; c++) {
-        if (*c == '%') {
-            *c = ' ';
-        }
-    }
-    if (status != STATUS_OK) {
-        category = status == STATUS_DISCARD ? CATEGORIES[1] : CATEGORIES[2];
-    } else if (!self->debug) {
-        return status;
-    }
-    self->tell(self, status, category, text);
-    return status;
-}
-
-Status core_debug(Instance *self, int on, size_t n_categories, const char *const *categories)
-{
-    for (size_t i = 0; i < n_categories; i++) {
-        size_t known = 0;
-        while (known < sizeof CATEGORIES / sizeof *CATEGORIES
-               && (categories[i] == NULL || strcmp(categories[i], CATEGORIES[known]) != 0)) {
-            known++;
-        }
-        if (known == sizeof CATEGORIES / sizeof *CATEGORIES) {
-            return core_tell(self, STATUS_ERROR, "there is no log category %s",
-                             categories[i] == NULL ? "(null)" : categories[i]);
-        }
-    }
-    self->debug = on;
-    return STATUS_OK;
 }
 
 /* Make room for n devices; those there were keep their values, others take the start values. */
@@ -108,7 +62,7 @@ Instance *core_create(const Request *request)
         return NULL;
     }
     if (!resize(self, 1)) {
-        core_tell(self, STATUS_ERROR, "no memory for an instance");
+        log_tell(self, STATUS_ERROR, "no memory for an instance");
         core_free(self);
         return NULL;
     }
@@ -128,7 +82,7 @@ static Status wrong_phase(const Instance *self, const char *what)
 {
     static const char *const NAMES[] = {"none",      "instantiated",       "configuration mode", "initialisation mode",
                                         "step mode", "after a failed step", "terminated"};
-    return core_tell(self, STATUS_ERROR, "%s is not allowed here (%s)", what, NAMES[self->phase]);
+    return log_tell(self, STATUS_ERROR, "%s is not allowed here (%s)", what, NAMES[self->phase]);
 }
 
 Status core_enter_configuration(Instance *self)
@@ -147,7 +101,7 @@ Status core_exit_configuration(Instance *self)
         return wrong_phase(self, "leaving configuration mode");
     }
     if (self->next_n != self->n && !resize(self, self->next_n)) {
-        return core_tell(self, STATUS_ERROR, "no memory for %lu devices", (unsigned long)self->next_n);
+        return log_tell(self, STATUS_ERROR, "no memory for %lu devices", (unsigned long)self->next_n);
     }
     self->phase = PHASE_INSTANTIATED;
     return STATUS_OK;
@@ -159,7 +113,7 @@ Status core_set_size(Instance *self, uint64_t size)
         return wrong_phase(self, "setting the structural parameter n, outside configuration mode,");
     }
     if (size < 1 || size > LARGEST_SIZE) {
-        return core_tell(self, STATUS_DISCARD, "n must be 1 to %lu", (unsigned long)LARGEST_SIZE);
+        return log_tell(self, STATUS_DISCARD, "n must be 1 to %lu", (unsigned long)LARGEST_SIZE);
     }
     self->next_n = (size_t)size;
     return STATUS_OK;
@@ -171,7 +125,7 @@ Status core_set_experiment(Instance *self, double start_s, int stop_defined, dou
         return wrong_phase(self, "setting start and stop time");
     }
     if (!isfinite(start_s) || (stop_defined && !(stop_s >= start_s))) {
-        return core_tell(self, STATUS_ERROR, "start time %g s and stop time %g s do not fit", start_s, stop_s);
+        return log_tell(self, STATUS_ERROR, "start time %g s and stop time %g s do not fit", start_s, stop_s);
     }
     self->time_s = start_s;
     self->stop_defined = stop_defined;
@@ -212,8 +166,8 @@ static int is_finite(const Instance *self)
         }
         for (size_t i = 0; bad && i < self->n; i++) {
             if (!isfinite(row[i])) {
-                core_tell(self, STATUS_ERROR, "%s of device %lu is not finite at %g s: its parameters contradict each other",
-                          MODEL_VARIABLES[k].name, (unsigned long)i, self->time_s);
+                log_tell(self, STATUS_ERROR, "%s of device %lu is not finite at %g s: its parameters contradict each other",
+                         MODEL_VARIABLES[k].name, (unsigned long)i, self->time_s);
                 return 0;
             }
         }
@@ -229,7 +183,7 @@ Status core_exit_initialisation(Instance *self)
     for (size_t i = 0; i < self->n; i++) {
         const char *problem = MODEL_PROBLEM(self->rows, (int)i);
         if (problem != NULL) {
-            return core_tell(self, STATUS_ERROR, "device %lu: %s", (unsigned long)i, problem);
+            return log_tell(self, STATUS_ERROR, "device %lu: %s", (unsigned long)i, problem);
         }
     }
     if (self->unsettled) {
@@ -240,7 +194,7 @@ Status core_exit_initialisation(Instance *self)
         return STATUS_ERROR;
     }
     self->phase = PHASE_STEP;
-    return core_tell(self, STATUS_OK, "initialised %lu x %s at %g s", (unsigned long)self->n, MODEL_NAME, self->time_s);
+    return log_tell(self, STATUS_OK, "initialised %lu x %s at %g s", (unsigned long)self->n, MODEL_NAME, self->time_s);
 }
 
 Status core_step(Instance *self, double time_s, double dt_s)
@@ -249,13 +203,13 @@ Status core_step(Instance *self, double time_s, double dt_s)
         return wrong_phase(self, "a step");
     }
     if (!(fabs(time_s - self->time_s) <= time_tolerance_s(time_s))) {
-        return core_tell(self, STATUS_ERROR, "the step starts at %g s, the last one ended at %g s", time_s, self->time_s);
+        return log_tell(self, STATUS_ERROR, "the step starts at %g s, the last one ended at %g s", time_s, self->time_s);
     }
     if (!(dt_s > 0.0) || !isfinite(dt_s)) {
-        return core_tell(self, STATUS_ERROR, "the length of a step must be above 0 s and finite (got %g)", dt_s);
+        return log_tell(self, STATUS_ERROR, "the length of a step must be above 0 s and finite (got %g)", dt_s);
     }
     if (self->stop_defined && time_s + dt_s > self->stop_s + time_tolerance_s(self->stop_s)) {
-        return core_tell(self, STATUS_ERROR, "the step ends at %g s, after the stop time %g s", time_s + dt_s, self->stop_s);
+        return log_tell(self, STATUS_ERROR, "the step ends at %g s, after the stop time %g s", time_s + dt_s, self->stop_s);
     }
     for (size_t i = 0; i < self->n; i++) {
         MODEL_STEP(self->rows, (int)i, time_s, dt_s);
@@ -283,7 +237,7 @@ Status core_reset(Instance *self)
     self->n = 0; /* keep no values */
     if (!resize(self, 1)) {
         self->n = kept;
-        return core_tell(self, STATUS_ERROR, "no memory to reset");
+        return log_tell(self, STATUS_ERROR, "no memory to reset");
     }
     self->phase = PHASE_INSTANTIATED;
     self->time_s = 0.0;
@@ -304,9 +258,9 @@ static Status check_values(const Instance *self, const Variable *variable, const
     int bounded = variable->causality == CAUSALITY_PARAMETER;
     for (size_t i = 0; i < self->n; i++) {
         if (!isfinite(values[i]) || (bounded && (values[i] < variable->low || values[i] > variable->high))) {
-            return core_tell(self, STATUS_DISCARD, "%s of device %lu must be finite and within %g and %g (got %g)",
-                             variable->name, (unsigned long)i, bounded ? variable->low : -HUGE_VAL,
-                             bounded ? variable->high : HUGE_VAL, values[i]);
+            return log_tell(self, STATUS_DISCARD, "%s of device %lu must be finite and within %g and %g (got %g)",
+                            variable->name, (unsigned long)i, bounded ? variable->low : -HUGE_VAL,
+                            bounded ? variable->high : HUGE_VAL, values[i]);
         }
     }
     return STATUS_OK;
@@ -316,16 +270,16 @@ Status core_set(Instance *self, const uint32_t *references, size_t n_references,
                 size_t n_values)
 {
     if (n_values != n_references * self->n) {
-        return core_tell(self, STATUS_ERROR, "%lu values for %lu variables of %lu devices", (unsigned long)n_values,
-                         (unsigned long)n_references, (unsigned long)self->n);
+        return log_tell(self, STATUS_ERROR, "%lu values for %lu variables of %lu devices", (unsigned long)n_values,
+                        (unsigned long)n_references, (unsigned long)self->n);
     }
     /* Either all values are taken or none. */
     for (size_t r = 0; r < n_references; r++) {
         const Variable *variable = MODEL_VARIABLES + references[r];
         Status status;
         if (references[r] >= V_COUNT) {
-            return core_tell(self, STATUS_ERROR, "there is no variable with the value reference %lu to set",
-                             (unsigned long)references[r]);
+            return log_tell(self, STATUS_ERROR, "there is no variable with the value reference %lu to set",
+                            (unsigned long)references[r]);
         }
         if (!may_be_set(self, variable->causality)) {
             return wrong_phase(self, variable->name);
@@ -352,17 +306,17 @@ Status core_get(Instance *self, const uint32_t *references, size_t n_references,
         const double *from = references[r] < V_COUNT ? self->rows[references[r]] : &self->time_s;
         size_t count = references[r] < V_COUNT ? self->n : 1;
         if (references[r] >= V_COUNT && references[r] != REFERENCE_TIME) {
-            return core_tell(self, STATUS_ERROR, "there is no variable with the value reference %lu",
-                             (unsigned long)references[r]);
+            return log_tell(self, STATUS_ERROR, "there is no variable with the value reference %lu",
+                            (unsigned long)references[r]);
         }
         if (count > n_values - written) {
-            return core_tell(self, STATUS_ERROR, "room for %lu values is too little", (unsigned long)n_values);
+            return log_tell(self, STATUS_ERROR, "room for %lu values is too little", (unsigned long)n_values);
         }
         memcpy(values + written, from, count * sizeof *values);
         written += count;
     }
     if (written != n_values) {
-        return core_tell(self, STATUS_ERROR, "there are %lu values, not %lu", (unsigned long)written, (unsigned long)n_values);
+        return log_tell(self, STATUS_ERROR, "there are %lu values, not %lu", (unsigned long)written, (unsigned long)n_values);
     }
     return STATUS_OK;
 }

@@ -75,8 +75,6 @@ typedef struct {
 
 Instance *core_create(const Request *request);
 void core_free(Instance *self);
-Status core_tell(const Instance *self, Status status, const char *format, ...);
-Status core_debug(Instance *self, int on, size_t n_categories, const char *const *categories);
 
 Status core_enter_configuration(Instance *self);
 Status core_exit_configuration(Instance *self);
@@ -100,6 +98,10 @@ Status core_free_state(Instance *self, void **state);
 Status core_state_size(const Instance *self, const void *state, size_t *size);
 Status core_write_state(const Instance *self, const void *state, void *bytes, size_t size);
 Status core_read_state(const Instance *self, const void *bytes, size_t size, void **state);
+
+/* fmi_log.c: messages to the importer. log_tell returns the status it is given. */
+Status log_tell(const Instance *self, Status status, const char *format, ...);
+Status log_debug(Instance *self, int on, size_t n_categories, const char *const *categories);
 
 /* fmi_resources.c: start values from resources/parameters.csv, where the token says that there are some. */
 int resources_read(Instance *self, const char *token, const char *folder);

@@ -114,14 +114,14 @@ int resources_read(Instance *self, const char *token, const char *folder)
     }
     if (token == NULL || strncmp(token, MODEL_TOKEN, length) != 0 || token[length] != '+'
         || !read_bits(token + length + 1, &expected)) {
-        core_tell(self, STATUS_ERROR, "the token %s is not the one of this binary (%s)", token == NULL ? "(null)" : token,
-                  MODEL_TOKEN);
+        log_tell(self, STATUS_ERROR, "the token %s is not the one of this binary (%s)", token == NULL ? "(null)" : token,
+                 MODEL_TOKEN);
         return 0;
     }
     text = read_file(folder);
     if (text == NULL) {
-        core_tell(self, STATUS_ERROR, "cannot read " FILE_NAME " in the resources folder %s",
-                  folder == NULL ? "(null)" : folder);
+        log_tell(self, STATUS_ERROR, "cannot read " FILE_NAME " in the resources folder %s",
+                 folder == NULL ? "(null)" : folder);
         return 0;
     }
     for (const char *c = text; *c != '\0'; c++) {
@@ -130,7 +130,7 @@ int resources_read(Instance *self, const char *token, const char *folder)
     good = hash == expected && read_lines(self, text);
     free(text);
     if (!good) {
-        core_tell(self, STATUS_ERROR, FILE_NAME " in the resources folder is not the one this FMU was exported with");
+        log_tell(self, STATUS_ERROR, FILE_NAME " in the resources folder is not the one this FMU was exported with");
     }
     return good;
 }

@@ -32,13 +32,13 @@ static size_t block_size(uint64_t n)
 static int read_head(const Instance *self, const void *state, Head *head)
 {
     if (state == NULL) {
-        core_tell(self, STATUS_ERROR, "no state was given");
+        log_tell(self, STATUS_ERROR, "no state was given");
         return 0;
     }
     memcpy(head, state, sizeof *head);
     if (head->stamp != stamp() || head->n < 1 || head->n > LARGEST_SIZE || head->phase < PHASE_INSTANTIATED
         || head->phase > PHASE_TERMINATED || head->phase == PHASE_CONFIGURATION) {
-        core_tell(self, STATUS_ERROR, "the state was not written by this FMU");
+        log_tell(self, STATUS_ERROR, "the state was not written by this FMU");
         return 0;
     }
     return 1;
@@ -50,11 +50,11 @@ Status core_get_state(Instance *self, void **state)
                  self->time_s, self->stop_s};
     char *block;
     if (state == NULL || self->phase == PHASE_CONFIGURATION) {
-        return core_tell(self, STATUS_ERROR, "a state cannot be taken here");
+        return log_tell(self, STATUS_ERROR, "a state cannot be taken here");
     }
     block = realloc(*state, block_size(self->n)); /* a state that is handed in is written over */
     if (block == NULL) {
-        return core_tell(self, STATUS_ERROR, "no memory for a state");
+        return log_tell(self, STATUS_ERROR, "no memory for a state");
     }
     memcpy(block, &head, sizeof head);
     memcpy(block + sizeof head, self->values, block_size(self->n) - sizeof head);
@@ -71,7 +71,7 @@ Status core_set_state(Instance *self, const void *state)
     if (head.n != self->n) {
         double *values = malloc(block_size(head.n) - sizeof head);
         if (values == NULL) {
-            return core_tell(self, STATUS_ERROR, "no memory for %lu devices", (unsigned long)head.n);
+            return log_tell(self, STATUS_ERROR, "no memory for %lu devices", (unsigned long)head.n);
         }
         free(self->values);
         self->values = values;
@@ -116,8 +116,8 @@ Status core_write_state(const Instance *self, const void *state, void *bytes, si
         return STATUS_ERROR;
     }
     if (size != block_size(head.n)) {
-        return core_tell(self, STATUS_ERROR, "the state has %lu bytes, not %lu", (unsigned long)block_size(head.n),
-                         (unsigned long)size);
+        return log_tell(self, STATUS_ERROR, "the state has %lu bytes, not %lu", (unsigned long)block_size(head.n),
+                        (unsigned long)size);
     }
     memcpy(bytes, state, size);
     return STATUS_OK;
@@ -128,18 +128,18 @@ Status core_read_state(const Instance *self, const void *bytes, size_t size, voi
     Head head;
     void *block;
     if (state == NULL || bytes == NULL || size < sizeof head) {
-        return core_tell(self, STATUS_ERROR, "the state was not written by this FMU");
+        return log_tell(self, STATUS_ERROR, "the state was not written by this FMU");
     }
     if (!read_head(self, bytes, &head)) {
         return STATUS_ERROR;
     }
     if (size != block_size(head.n)) {
-        return core_tell(self, STATUS_ERROR, "the state is cut off: %lu bytes, not %lu", (unsigned long)size,
-                         (unsigned long)block_size(head.n));
+        return log_tell(self, STATUS_ERROR, "the state is cut off: %lu bytes, not %lu", (unsigned long)size,
+                        (unsigned long)block_size(head.n));
     }
     block = malloc(size);
     if (block == NULL) {
-        return core_tell(self, STATUS_ERROR, "no memory for a state");
+        return log_tell(self, STATUS_ERROR, "no memory for a state");
     }
     memcpy(block, bytes, size);
     free(*state);
