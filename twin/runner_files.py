@@ -24,6 +24,7 @@ __all__ = [
     "implausible",
     "left_out",
     "notes_of",
+    "own_state",
     "selected_positions",
 ]
 
@@ -88,7 +89,23 @@ def feeder_json(prepared: Prepared) -> dict[str, Any]:
             "battery_kwh": float(plant.battery.capacity_kwh.sum()),
             "battery_kw": float(plant.battery.discharge_kw.sum()),
         },
+        "own_state": own_state(plant),
     }
+
+
+def own_state(plant: Plant) -> list[dict[str, Any]]:
+    """Return the devices that keep their own state by entry, in the order of ``Plant.stored_outputs``."""
+    names = {Axis.LOAD: plant.load_name, Axis.PV: plant.pv_name, Axis.BATTERY: plant.battery_name}
+    return [
+        {
+            "label": plan.label,
+            "axis": plan.axis.value,
+            "devices": [names[plan.axis][position] for position in plan.position],
+            "origin": plan.origin,
+            "outputs": [{"name": name, "unit": unit} for name, unit in plan.record],
+        }
+        for plan in plant.blocks
+    ]
 
 
 def _distance_km(feeder: Feeder) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ from twin.report.describe import (
     quality_table,
     version_tables,
 )
-from twin.report.feeder_file import read_context, read_feeder, read_scenario
+from twin.report.device_series import device_run
+from twin.report.feeder_file import read_context, read_devices, read_feeder, read_scenario
 from twin.report.incomplete import judged, left_out_sentence, steps_label, verdict_words
 from twin.report.model import Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
 from twin.report.sampling import (
@@ -236,5 +237,10 @@ def collect(run: RunReader) -> ReportData:
         version_tables=version_tables(run.manifest),
         method_notes=method_notes(run.manifest, clock),
         communities=communities,
+        devices=device_run(
+            read_devices(run.folder, raw),
+            [(entry.label, entry.reader) for entry in stored],
+            dt_s=context.dt_s,
+        ),
         extras={"scenario": text},
     )

@@ -10,10 +10,12 @@ import yaml
 
 from twin.errors import RunFolderError
 from twin.kpis import KpiContext
+from twin.report.device_data import DeviceEntry, DeviceOutput
 from twin.report.model import FeederMap
 from twin.results import layout
+from twin.signals import Axis
 
-__all__ = ["read_context", "read_feeder", "read_scenario"]
+__all__ = ["read_context", "read_devices", "read_feeder", "read_scenario"]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -97,3 +99,34 @@ def read_feeder(folder: Path) -> tuple[FeederMap, dict[str, Any]]:
     except (KeyError, TypeError, ValueError) as exc:
         raise RunFolderError(f"{path}: field {exc} is missing or of another kind; run again") from exc
     return drawn, raw
+
+
+def read_devices(folder: Path, raw: Mapping[str, Any]) -> tuple[DeviceEntry, ...]:
+    """Return the devices that keep their own state by entry; none for a run that was stored without them.
+
+    Args:
+        folder: folder of the run, for messages.
+        raw: content of the feeder's file.
+
+    Raises:
+        RunFolderError: a field is missing or of another kind.
+    """
+    try:
+        entries = tuple(_device_entry(entry) for entry in raw.get("own_state", []))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise RunFolderError(
+            f"{folder / layout.FEEDER}: own_state: {exc} is missing or of another kind; run again"
+        ) from exc
+    return tuple(entry for entry in entries if entry.devices)
+
+
+def _device_entry(raw: Mapping[str, Any]) -> DeviceEntry:
+    return DeviceEntry(
+        label=str(raw["label"]),
+        axis=Axis(raw["axis"]),
+        devices=tuple(str(name) for name in raw["devices"]),
+        origin=str(raw["origin"]),
+        outputs=tuple(
+            DeviceOutput(name=str(output["name"]), unit=str(output["unit"])) for output in raw["outputs"]
+        ),
+    )

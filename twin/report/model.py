@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from twin.report.clock import Clock
 from twin.report.communities.run import CommunityRun
+from twin.report.device_data import DeviceRun
 
 __all__ = [
     "Array",
@@ -214,4 +215,6 @@ class ReportData:
     method_notes: tuple[str, ...] = ()
     communities: CommunityRun | None = None
     """None for a run without communities."""
+    devices: DeviceRun | None = None
+    """None for a run without devices that keep their own state."""
     extras: Mapping[str, str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from twin.report.colour import VOLTAGE_PALETTE, loading_class
 from twin.report.communities.section import community_section
 from twin.report.daily import is_long
+from twin.report.devices_section import device_section
 from twin.report.document import asset, policy, render, trusted
 from twin.report.figures_map import LINE_STYLES, map_legend
 from twin.report.model import Array, Card, ReportData, StrategyData
@@ -26,6 +27,7 @@ TOC = (
     ("voltage", "Voltage"),
     ("flow", "Transformer flow, peak and loading"),
     ("day", "One day in detail"),
+    ("devices", "Devices with a state of their own"),
     ("worst", "Worst nodes, lines and transformers"),
     ("each", "Each community in detail"),
     ("methods", "Methods and assumptions"),
@@ -115,8 +117,11 @@ def _map_data(data: ReportData, scale: tuple[float, float]) -> tuple[str, int, i
 
 
 def _toc(data: ReportData) -> tuple[tuple[str, str], ...]:
-    """Return id and title of each section; a run without communities has none on them."""
-    return tuple(entry for entry in TOC if data.communities is not None or entry[0] not in _OF_COMMUNITIES)
+    """Return id and title of each section; a run without communities, or devices of this kind, has none on them."""
+    absent = {*(_OF_COMMUNITIES if data.communities is None else ())}
+    if data.devices is None:
+        absent.add("devices")
+    return tuple(entry for entry in TOC if entry[0] not in absent)
 
 
 def page(data: ReportData) -> str:
@@ -132,6 +137,7 @@ def page(data: ReportData) -> str:
         "report.html.j2",
         d=data,
         c=section,
+        devices=None if data.devices is None else device_section(data.devices, data.clock),
         css=trusted(css),
         js=trusted(js),
         csp=trusted(policy(css, js)),
