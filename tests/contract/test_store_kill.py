@@ -114,12 +114,12 @@ def test_a_run_killed_at_any_step_reads_back_to_its_last_flush(
     assert read_back(tmp_path) >= kill_after + 1 - at_most_lost
 
 
-N_AXES = 8
+N_AXES = 9
 
 
 @pytest.mark.parametrize("renames", [1, 2, N_AXES, N_AXES + 1, N_AXES + 2, 2 * N_AXES])
 def test_a_run_killed_before_a_rename_of_a_part_loses_nothing_that_was_flushed(tmp_path, renames):
-    """Parts of 10 steps on 8 axes, a flush every 5th step: the second part has its flush at steps 14 and 19."""
+    """Parts of 10 steps on 9 axes, a flush every 5th step: the second part has its flush at steps 14 and 19."""
     with start(
         tmp_path, steps_per_part=10, seconds_per_step=0.4, kill_event="os.rename", kill_at=renames
     ) as child:
