@@ -17,7 +17,7 @@ from twin.errors import RunError
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
-from twin.simulators.blocks import Blocks, no_blocks, open_blocks
+from twin.simulators.blocks import Blocks, no_blocks, open_blocks, said_with_blocks
 from twin.simulators.control import ControlCore
 from twin.simulators.devices import DevicesCore
 from twin.simulators.exogenous import ExogenousCore, ExternalInput
@@ -110,7 +110,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
     except RunError as error:
         raise type(error)(_at(run.plant, state, str(error), blocks)) from error
     except ModelError as error:
-        raise RunError(_at(run.plant, state, str(error), blocks)) from error
+        raise RunError(_at(run.plant, state, said_with_blocks(error, blocks), blocks)) from error
     except Exception as error:
         raise RunError(_at(run.plant, state, f"{type(error).__name__}: {error}", blocks)) from error
     _check_finished(run.plant, state)

@@ -26,6 +26,11 @@ __all__ = [
     "Wire",
 ]
 
+_ROUNDING = 1e-9
+"""Share of a bound, at least of 1."""
+_SINGLE = 2.0**-23
+"""The same in single precision: the nearest number to a bound is not always inside."""
+
 FloatArray = NDArray[np.float64]
 Value = float | int | bool | str
 """Value of a parameter of one FMU."""
@@ -92,6 +97,11 @@ class FmuVariable:
         """Whether it is a real number of double precision."""
         return self.type in {"Real", "Float64"}
 
+    def rounding(self, bound: float) -> float:
+        """Return by how much a value may pass a bound, both in its unit: the rounding of the FMU and of its type."""
+        share = _SINGLE if self.type == "Float32" else _ROUNDING
+        return max(_ROUNDING, share * abs(bound))
+
 
 @dataclass(frozen=True, kw_only=True)
 class FmuInfo:
@@ -149,6 +159,8 @@ class Wire:
     low: float = -np.inf
     """Outputs only, in the unit of the signal: below it the run stops."""
     high: float = np.inf
+    is_amount: bool = False
+    """Inputs only: the signal is an amount of the whole step, which is shared out evenly over its communication steps."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +189,11 @@ class FleetSpec:
     """A step of the fleet that takes longer counts as hung."""
     save_every: int = 60
     """RESTART: steps between saved states."""
+
+    def named(self, device: int) -> str:
+        """Return the start of a message about a device; with one device only its number says nothing."""
+        which = "" if self.size == 1 else f" device {device} of 0..{self.size - 1}:"
+        return f"{self.label}: {self.file.name}:{which}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,14 +19,18 @@ from twin.world import StrategyRun, run_world
 
 
 class Tank:
-    """Draws what it is asked to, up to 4 kW, keeps count of steps, remembers its inputs; fails at a step if told to."""
+    """Draws what it is asked to, up to 4 kW, keeps count of steps, remembers its inputs; fails at a step if told to.
+
+    ``turned`` stands for a sign turned round: what it says is the negative of what it does.
+    """
 
     label = "tank"
 
-    def __init__(self, size, inputs, *, outputs=("p_kw", "count"), fails_at=None):
+    def __init__(self, size, inputs, *, outputs=("p_kw", "count"), fails_at=None, turned=1.0, most_kw=4.0):
         self.size, self.inputs, self.outputs = size, inputs, outputs
         self.seen, self.closed, self._count, self._fails_at = [], 0, 0, fails_at
         self.events = ("hummed",)
+        self._turned, self._most_kw = turned, most_kw
 
     def start(self):
         return np.zeros((len(self.outputs), self.size))
@@ -37,9 +41,9 @@ class Tank:
         self.seen.append((time_s, dt_s, inputs.copy()))
         self._count += 1
         given = {
-            "p_kw": np.minimum(inputs[0], 4.0),
+            "p_kw": self._turned * np.minimum(inputs[0], self._most_kw),
             "soc": np.full(self.size, 0.5 + 0.001 * self._count),
-            "q_kvar": 0.25 * np.abs(np.minimum(inputs[0], 4.0)),
+            "q_kvar": 0.25 * np.abs(np.minimum(inputs[0], self._most_kw)),
             "count": np.full(self.size, float(self._count)),
         }
         return np.array([given[name] for name in self.outputs])
@@ -186,6 +190,64 @@ def test_a_battery_gives_power_and_state_of_charge(prepared):
     soc = seen.series("battery.soc")
     assert np.allclose(soc[1:, 1], 0.5 + 0.001 * np.arange(1, 96)), "the state at the start of each step"
     assert np.allclose([entry.soc[3] for entry in controller.seen[1:]], soc[1:, 3])
+
+
+def played_in_the_environment(prepared, controller):
+    env = TwinEnv(prepared)
+    try:
+        env.reset()
+        ended = False
+        while not ended:
+            *_, ended, _ = env.propose(controller.decide(env.seen))
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize("player", [play, played_in_the_environment])
+def test_a_generator_that_draws_stops_the_run_and_says_that_the_sign_is_wrong(prepared, player):
+    block = Tank(2, ("p_available_kw",), turned=-1.0)
+    with_tank = with_block(prepared, Axis.PV, block)
+    name = with_tank.plant.pv_name[0]
+    with pytest.raises(RunError) as caught:
+        player(with_tank, Asks(with_tank.site))
+    text = str(caught.value)
+    assert text.startswith("step ")
+    assert "2026-06-20T0" in text
+    assert f"devices[9] tank: {name!r} " in text
+    assert "of its rated" in text
+    assert "`sign:` of p_kw" in text
+    assert 1 < len(block.seen) < 48, "in the morning, not at night"
+    assert block.closed
+
+
+def test_a_battery_whose_energy_moves_against_its_power_stops_the_run(prepared):
+    block = Tank(2, ("p_set_kw",), outputs=("p_kw", "soc"), turned=-1.0)
+    with_tank = with_block(prepared, Axis.BATTERY, block, positions=(1, 3))
+    plant = with_tank.plant
+    large = dataclasses.replace(plant.battery, capacity_kwh=np.full(plant.battery.n, 250.0))
+    with_tank = dataclasses.replace(with_tank, plant=dataclasses.replace(plant, battery=large))
+    message = (
+        rf"step 2 \(2026-06-20T00:30\+02:00\): devices\[9\] tank: '{plant.battery_name[1]}' \(and 1 more device\) "
+        r"discharges with p_kw = -1 kW, but its stored energy \(soc\) rises by 0\.25 kWh"
+    )
+    with pytest.raises(RunError, match=message):
+        play(with_tank, Asks(with_tank.site))
+
+
+@pytest.mark.parametrize("player", [play, played_in_the_environment])
+def test_a_power_flow_that_fails_names_the_device_with_the_largest_power(prepared, player):
+    draw_kw = np.full((96, 1), 3.0) * np.array([[1.0, 1.0]])
+    draw_kw[5, 1] = 1e9
+    block = Tank(2, ("draw",), most_kw=np.inf)
+    with_tank = with_block(prepared, Axis.LOAD, block, draw=draw_kw)
+    name = with_tank.plant.load_name[2]
+    with pytest.raises(RunError) as caught:
+        player(with_tank, Asks(with_tank.site))
+    text = str(caught.value)
+    assert text.startswith("step 5 (2026-06-20T01:15")
+    assert f"the largest power has devices[9] tank: {name!r} with 1e+09 kW;" in text
+    for remedy in ("`unit`", "`factor`", "`max`"):
+        assert remedy in text
 
 
 def test_stored_outputs_are_named_and_ordered(prepared):

@@ -128,6 +128,7 @@ def test_parameters_in_a_list_are_those_of_each_device(
         ("", "p_kw: Q", (), "outputs.p_kw", "no variable 'Q'"),
         ("", "p_kw: T", (), "outputs.p_kw", "a temperature"),
         ("", "p_kw: on", (), "outputs.p_kw", "write its unit"),
+        ("", "p_kw: {variable: V, unit: W}", (), "outputs.p_kw", "V is an input of the FMU"),
         ("", "p_kw: P", ("record: [T, S]",), "record[1]", "no variable 'S'"),
         ("", "p_kw: P", ("parameters: {gian: 2}",), "parameters.gian", "did you mean gain"),
         ("", "p_kw: P", ("parameters: {gain: high}",), "parameters.gain", "high"),
@@ -152,6 +153,64 @@ def test_a_mistake_in_the_wiring_of_an_fmu_names_its_field(
     ((found, message),) = mistakes(devices)
     assert found == f"devices[1].fmu.{field}"
     assert part in message
+
+
+def test_a_unit_against_that_of_the_fmu_counts_and_is_noted(
+    build: Build, pump_of: Callable[..., str]
+) -> None:
+    devices = pump_of(
+        "V: v_v, T.amb: {signal: temp_air_degc, unit: degC}",
+        "p_kw: {variable: P, unit: kW}, q_kvar: {variable: T, unit: var}",
+        "trusted: true",
+        "record: [T]",
+    )
+    plant = build(f"{devices}    temp_air_degc: 7\n")
+    assert [note for note in plant.market.assumed if "FMU says" in note] == [
+        "devices[1] pump: T.amb: the FMU says K, the scenario says degC, which counts.",
+        "devices[1] pump: P: the FMU says W, the scenario says kW, which counts.",
+        "devices[1] pump: T: the FMU says K, the scenario says var, which counts.",
+    ]
+    p_kw, _, warm = run(only(plant), 1, v_v=np.full((1, 1), 240.0))[0, :, 0]
+    assert p_kw == pytest.approx(10 * 140)
+    assert warm == pytest.approx(7.0)
+
+
+def test_a_unit_that_the_fmu_says_in_other_letters_or_not_at_all_is_no_contradiction(
+    build: Build, pump_of: Callable[..., str]
+) -> None:
+    devices = pump_of(
+        "free: {signal: home_p_kw, unit: W}",
+        "p_kw: {variable: P, unit: J/s}, q_kvar: {variable: P, unit: var}",
+    )
+    assert not [note for note in build(devices).market.assumed if "FMU says" in note]
+
+
+def test_energy_driven_is_used_once_in_a_step_however_many_steps_the_fmu_makes(
+    build: Build, tmp_path: Path
+) -> None:
+    build_fmu(
+        tmp_path, name="pump", inputs=("e",), outputs=("y", "left"), step_code="left = left - e; y = 0 * e;"
+    )
+    devices = (
+        "  - {kind: ev, as: fmu, home: Load R1, name: car, trips: s.trip, fmu: {file: pump.fmu, trusted: true,\n"
+        "     inputs: {e: {signal: used_kwh, unit: kWh}}, outputs: {p_kw: {variable: y, unit: kW}}, record: [left],\n"
+        "     step: STEP}}\n"
+    )
+    for step in ("1 min", "5 s"):
+        found = run(only(build(devices.replace("STEP", step))), 601)[:, 1, 0]
+        assert found[479] == 0.0
+        assert found[480] == pytest.approx(-1 / 60), "one kWh in each of two hours, from 8 h on"
+        assert found[600] == pytest.approx(-2.0)
+
+
+def test_the_origin_says_the_step_of_the_fmu_where_it_is_not_that_of_the_run(
+    build: Build, pump_of: Callable[..., str]
+) -> None:
+    short, same = (
+        only(build(pump_of("V: v_v", "p_kw: P", f"step: {step}"))).origin for step in ("10 s", "1 min")
+    )
+    assert "Co-Simulation, steps of 10 s, an instance each" in short
+    assert "Co-Simulation, an instance each" in same
 
 
 def test_all_mistakes_of_several_fmus_come_at_once(mistakes: Mistakes, pump_of: Callable[..., str]) -> None:
@@ -254,7 +313,7 @@ def test_appliances_count_with_their_rated_power_in_a_contract(
 ) -> None:
     homes = "".join(
         f"  - {{kind: load, bus: Bus R{at}, name: h{at}, profile: constant, p_kw: 1}}\n"
-        for at in (2, 3, 4, 5, 6, 7)
+        for at in range(2, 10)
     )
     appliances = (
         "  - {kind: ev, home: h2, name: car, trips: generated, p_max_kw: 7.4}\n"
@@ -262,16 +321,21 @@ def test_appliances_count_with_their_rated_power_in_a_contract(
         "  - {kind: ev, home: h4, name: held, trips: generated, p_max_kw: 7.4}\n"
         "  - {kind: water_heater, home: h2, name: small, draw: generated, p_rated_kw: 0.5}\n"
     )
+    rated = (
+        "  - {kind: ev, as: fmu, home: h8, name: wallbox, p_max_kw: 11,\n"
+        "     fmu: {file: pump.fmu, outputs: {p_kw: P}}}\n"
+        "  - {kind: ev, as: fmu, home: h9, name: silent, fmu: {file: pump.fmu, outputs: {p_kw: P}}}\n"
+    )
     known = pump_of("", "p_kw: {variable: P, max: 5}").replace("Load R1", "h5")
     unknown = pump_of("", "p_kw: P").replace("Load R1", "h6").replace("name: pump", "name: secret")
     members = (
         "  - {kind: pv, home: h7, name: roof, p_peak_kw: 5, profile: constant}\n"
         "communities:\n  - name: street\n    kind: CER\n    members:\n"
-        + "".join(f"      - {{home: h{at}}}\n" for at in (2, 3, 5, 6, 7))
+        + "".join(f"      - {{home: h{at}}}\n" for at in (2, 3, 5, 6, 7, 8, 9))
         + "      - {home: h4, contract_kw: 3}\n"
     )
     head = HEAD.replace("  - {kind: load, from: feeder, profile: constant}\n", "")
-    plant = build(homes + appliances + known + unknown + members, head)
+    plant = build(homes + appliances + rated + known + unknown + members, head)
     found = dict(
         zip(
             (plant.home_name[at] for at in plant.communities.member_home),
@@ -286,11 +350,13 @@ def test_appliances_count_with_their_rated_power_in_a_contract(
         "h5": 6.6,  # 1 + 5 kW
         "h6": 3.3,  # 1 kW, and what only the FMU knows
         "h7": 3.3,
+        "h8": 16.5,  # 1 + 11 kW, as written
+        "h9": 3.3,
     }
     note = plant.communities.notes[0]
-    assert note.startswith("The contract power of 5 of 6 members is assumed")
+    assert note.startswith("The contract power of 7 of 8 members is assumed")
     assert "the peak of their loads in the run and the rated power of their appliances" in note
-    assert note.endswith("It leaves out 1 device whose FMU has no `max` for p_kw in the scenario.")
+    assert note.endswith("It leaves out 2 devices whose FMU has no `max` for p_kw in the scenario.")
 
 
 def test_without_fmpy_the_remedy_is_said_and_models_still_work(

@@ -273,6 +273,30 @@ def test_bounds_that_the_fmu_gives_itself_hold_too_but_not_to_the_last_bit(tmp_p
             fleet.step(row(-0.001), time_s=0.0, dt_s=1.0)
 
 
+@pytest.mark.parametrize("bound", [0.1, 0.7, 1000.1, -0.3])
+def test_a_value_in_single_precision_may_be_at_its_bound(tmp_path: Path, bound: float) -> None:
+    """The nearest number in single precision lies above the bound or below it."""
+    single = Var("y", "output", type="Float32", low=bound, high=bound)
+    file = build_fmu(
+        tmp_path,
+        name="single",
+        fmi="3.0",
+        outputs=(single,),
+        parameters={"k": 0.0},
+        init_code="y = k;",
+        step_code="y = u;",
+    )
+    at_bound = {"k": bound}
+    with opened(file, outputs=(wire("soc", "y"),), parameters=at_bound) as fleet:
+        fleet.start()
+        fleet.step(row(bound), time_s=0.0, dt_s=1.0)
+        for share in (-1e-6, 1e-6):
+            with pytest.raises(FmuStepError, match="its bound"):
+                fleet.step(row(bound * (1 + share)), time_s=1.0, dt_s=1.0)
+    with opened(file, outputs=(wire("soc", "y", low=bound, high=bound),), parameters=at_bound) as fleet:
+        fleet.step(row(bound), time_s=0.0, dt_s=1.0)
+
+
 def test_a_negative_factor_turns_the_bounds_round(echo: Path) -> None:
     outputs = (wire("p_kw", "y", factor=-1000.0, low=-3.0, high=0.0),)
     with opened(echo, outputs=outputs) as fleet:

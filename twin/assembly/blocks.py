@@ -17,7 +17,7 @@ from models.fmu.fleet import open_fleet
 from models.fmu.ours.catalogue import fleet_spec
 from models.fmu.reading.description import read_info
 from models.inverter import InverterFleet
-from twin.assembly.appliances import driven_series, temp_air_degc
+from twin.assembly.appliances import assumptions, driven_series, temp_air_degc
 from twin.assembly.batteries import BatteryRows
 from twin.assembly.drafts import BlockDraft, EntryError
 from twin.assembly.fmu_wiring import Site
@@ -65,20 +65,24 @@ _RECORD = {
 _NO_BATTERY_DETAIL, _NO_PV_DETAIL = BatteryDetailSpec(), PvDetailSpec()
 
 
-def block_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows) -> BlockPlan:
-    """Return the plan of the devices of one entry.
+def block_plan(
+    draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows
+) -> tuple[BlockPlan, tuple[str, ...]]:
+    """Return the plan of the devices of one entry and, for the report, what was assumed of them.
 
     Raises:
         EntryError: with every mistake of an ``fmu:`` block; paths start at the entry.
         InputError: another mistake.
     """
+    said = tuple(assumptions(draft.specs))
     if isinstance(draft.spec, SwitchedBase) and draft.spec.as_ == "model":
-        return _our_plan(draft, book=book, pv=pv, batteries=batteries)
+        return _our_plan(draft, book=book, pv=pv, batteries=batteries), said
     if importlib.util.find_spec("fmpy") is None:
         raise InputError('FMUs need FMPy; install it with: pip install "gemello[fmu]"')
     if draft.spec.fmu is not None:
-        return _user_plan(draft, draft.spec.fmu, book=book)
-    return _our_plan(draft, book=book, pv=pv, batteries=batteries)
+        plan, notes = _user_plan(draft, draft.spec.fmu, book=book)
+        return plan, (*said, *notes)
+    return _our_plan(draft, book=book, pv=pv, batteries=batteries), said
 
 
 def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows) -> BlockPlan:
@@ -103,15 +107,15 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
         plan = _plan(draft, opened, series=series, record=record)
         plan = replace(plan, unmet=_UNMET if _UNMET in dict(record) else None)
         is_ours = isinstance(draft.spec, SwitchedBase) and draft.spec.is_ours
-        return replace(plan, **_our_fmu(_OUR_KINDS[kind], opened)) if is_ours else plan
+        return replace(plan, **_our_fmu(_OUR_KINDS[kind], opened, book.period.dt_s)) if is_ours else plan
     except ModelError as error:
         raise InputError(str(error)) from error
 
 
-def _our_fmu(kind: str, model: "partial[NumpyBlock]") -> dict[str, Any]:
+def _our_fmu(kind: str, model: "partial[NumpyBlock]", dt_s: int) -> dict[str, Any]:
     """Return what opens the FMU of a kind with all that ``model`` is made with, and its origin."""
     spec = fleet_spec(kind, **model.keywords)
-    return {"open": partial(open_fleet, spec), "origin": origin(spec, read_info(spec.file))}
+    return {"open": partial(open_fleet, spec), "origin": origin(spec, read_info(spec.file), dt_s=dt_s)}
 
 
 def _our_series(draft: BlockDraft, book: SeriesBook) -> dict[str, Array]:
@@ -193,7 +197,7 @@ def _inverter_parameters(draft: BlockDraft, rows: PvRows) -> dict[str, Array]:
     }
 
 
-def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> BlockPlan:
+def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> tuple[BlockPlan, tuple[str, ...]]:
     columns, problems = _columns(given, book)
     site = Site(
         label=draft.label,
@@ -221,7 +225,7 @@ def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> BlockP
     if "temp_air_degc" in wanted:
         series["temp_air_degc"] = _air(draft, book, np.nan)
     plan = _plan(draft, partial(open_fleet, fleet.spec), series=series, record=fleet.record)
-    return replace(plan, origin=fleet.origin)
+    return replace(plan, origin=fleet.origin), fleet.notes
 
 
 def _columns(given: FmuSpec, book: SeriesBook) -> tuple[dict[str, tuple[Array, str]], list[Problem]]:

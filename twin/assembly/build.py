@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.battery import BatteryFleet
 from models.errors import DeviceError
 from models.feeder.base import Feeder
-from twin.assembly.appliances import add_appliances, assumptions
+from twin.assembly.appliances import add_appliances
 from twin.assembly.batteries import BatteryRows, add_batteries
 from twin.assembly.blocks import block_plan
 from twin.assembly.communities import build_communities
@@ -157,13 +157,13 @@ class _Assembly:
 
     def _plan_block(self, draft: BlockDraft) -> None:
         try:
-            plan = block_plan(draft, book=self._book, pv=self._pv, batteries=self._batteries)
+            plan, assumed = block_plan(draft, book=self._book, pv=self._pv, batteries=self._batteries)
         except EntryError as error:
             marks = self._loaded.marks
             self._mistakes += [marks.mistake((*draft.path, *path), text) for path, text in error.problems]
             return
         self._blocks.append(plan)
-        self._assumed += assumptions(draft.specs)
+        self._assumed += assumed
 
     def appliances(self) -> Appliances:
         """Return the loads that keep their own state."""

@@ -21,6 +21,7 @@ _CONTRACTS_KW = np.array([3.3, 4.95, 6.6, 11.0, 16.5, 22.0, 33.0])
 """Common available powers of Italian low voltage supplies: contract powers of 3, 4.5, 6, 10, 15, 20, 30 kW and 10 %.
 K: not verified."""
 _LARGE_STEP_KW = 11.0
+_RATINGS = ("p_max_kw", "p_rated_kw", "p_element_kw")
 
 
 def contract_kw_for(peak_kw: FloatArray) -> FloatArray:
@@ -52,10 +53,16 @@ def appliances_of(drafts: Iterable[BlockDraft]) -> Appliances:
 
 
 def _rated_kw(spec: BlockBase) -> float:
-    """Return the largest power that a device draws [kW]; NaN where it is not known."""
+    """Return the largest power that a device draws [kW]; NaN where it is not known.
+
+    Of an FMU of the user it is the bound of its power, else the rated power where the entry writes one.
+    """
     if spec.fmu is not None:
         largest = spec.fmu.outputs["p_kw"].max
-        return np.nan if largest is None else max(largest, 0.0)
+        if largest is not None:
+            return max(largest, 0.0)
+        if not any(field in type(spec).model_fields and spec.says(field) for field in _RATINGS):
+            return np.nan
     if isinstance(spec, EvSpec):
         return spec.p_max_kw
     if isinstance(spec, WaterHeaterSpec):

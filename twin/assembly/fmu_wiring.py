@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
+import numpy as np
+
 from models.errors import FmuError
 from models.fmu.base import FmuInfo, FmuVariable, Take, Value, Wire
 from models.fmu.binding.start_values import sizes_of, values_per_device
 from models.fmu.binding.transfers import find_variable
-from models.fmu.reading.units import conversion
+from models.fmu.reading.units import conversion, is_convertible
 from twin.scenario.fmu import FmuSpec, InputWire, OutputWire
 from twin.scenario.marks import Path, Problem
 
@@ -39,6 +41,8 @@ SIGNAL_UNITS: Mapping[str, str] = {
 }
 """Unit of every signal that an FMU may take or give."""
 _MEANS = frozenset(("kW", "kvar"))
+_AMOUNTS = frozenset(("kWh",))
+"""Units of signals that say how much there is in a step, not how fast."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +67,8 @@ class Wiring:
     def __init__(self, given: FmuSpec, site: Site, info: FmuInfo, *, check_sizes_by: str | None) -> None:
         """Wire an FMU; ``check_sizes_by`` names the structural parameter that holds N, if there is a good one."""
         self.problems: list[Problem] = []
+        self.notes: list[str] = []
+        """Where the scenario contradicts what the FMU says, and counts."""
         self.fixed: dict[str, Value] = {}
         """Inputs that stay as they are, by variable."""
         self.starts: dict[str, Value] = {}
@@ -103,16 +109,21 @@ class Wiring:
         if scale is None:
             return
         factor = scale[0] * (wire.factor if wire.sign == "consumption" else -wire.factor)
-        start = self._site.starts.get(signal)
+        is_amount = unit in _AMOUNTS
+        start = None if is_amount else self._site.starts.get(signal)
         if start is not None and variable.is_float:
             self.starts[variable.name] = start * factor + scale[1]
-        yield Wire(signal=signal, variable=variable.name, factor=factor, offset=scale[1])
+        yield Wire(signal=signal, variable=variable.name, factor=factor, offset=scale[1], is_amount=is_amount)
 
     def _outputs(self) -> Iterator[Wire]:
         for signal, source in self._given.outputs.items():
             unit = SIGNAL_UNITS.get(signal)
             variable = self._wired(source.variable, "outputs", signal)
             if variable is None or unit is None:
+                continue
+            if variable.causality == "input":
+                text = f"{source.variable} is an input of the FMU, which only gives back what it is fed with; take an output"
+                self._note(text, "outputs", signal)
                 continue
             scale = self._scale(variable, unit, source, "outputs", signal)
             if scale is not None:
@@ -174,10 +185,22 @@ class Wiring:
         self, variable: FmuVariable, unit: str, wire: InputWire | OutputWire, *path: str
     ) -> tuple[float, float] | None:
         try:
-            return conversion(self._info, variable, unit, wire.unit, required=True)
+            scale = conversion(self._info, variable, unit, wire.unit, required=True)
         except FmuError as error:
             self._note(str(error), *path)
             return None
+        if wire.unit is not None and self._says_otherwise(variable, unit, scale):
+            self.notes.append(
+                f"{self._site.label}: {variable.name}: the FMU says {variable.unit}, the scenario says {wire.unit}, which counts."
+            )
+        return scale
+
+    def _says_otherwise(self, variable: FmuVariable, unit: str, scale: tuple[float, float]) -> bool:
+        """Return whether the FMU states a unit for a variable by which ``scale`` would be another one."""
+        fits = is_convertible(self._info, variable, unit)
+        if not fits:
+            return fits is not None  # None: it states none, or none that is clear
+        return not np.allclose(scale, conversion(self._info, variable, unit, None), rtol=1e-6)
 
 
 def _fixed(value: float, variable: FmuVariable) -> Value:

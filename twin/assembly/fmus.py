@@ -30,15 +30,24 @@ class UserFleet:
     """Outputs to store: name, unit."""
     origin: str
     """As :func:`origin` says it."""
+    notes: tuple[str, ...]
+    """Sentences for the report: where the scenario contradicts what the FMU says."""
 
 
-def origin(spec: FleetSpec, info: FmuInfo) -> str:
-    """Return, for the manifest, which FMU runs a fleet: file, fingerprint, tool, interface, and where it runs."""
+def origin(spec: FleetSpec, info: FmuInfo, *, dt_s: float) -> str:
+    """Return, for the manifest, which FMU runs a fleet: file, fingerprint, tool, interface, and where it runs.
+
+    Its step is said where it is not ``dt_s``, the step of the run.
+    """
     interface = _IN_WORDS[chosen_interface(info, spec)]
     number = f"one instance for all {spec.size}" if spec.array_size is not None else "an instance each"
     place = "in this process" if spec.trusted else "in a process of its own"
     tool = info.generation_tool or "a tool that is not named"
-    return f"the FMU {info.file.name} (sha256 {info.sha256[:12]}, FMI {info.fmi_version} of {tool}, {interface}, {number}, {place})"
+    steps = "" if spec.step_s is None or spec.step_s == dt_s else f", steps of {spec.step_s:g} s"
+    return (
+        f"the FMU {info.file.name} (sha256 {info.sha256[:12]}, FMI {info.fmi_version} of {tool}, {interface}{steps}, "
+        f"{number}, {place})"
+    )
 
 
 def user_fleet(given: FmuSpec, site: Site) -> UserFleet:
@@ -79,7 +88,8 @@ def user_fleet(given: FmuSpec, site: Site) -> UserFleet:
     return UserFleet(
         spec=spec,
         record=wiring.record,
-        origin=origin(spec, info),
+        origin=origin(spec, info, dt_s=site.dt_s),
+        notes=tuple(wiring.notes),
     )
 
 

@@ -11,7 +11,7 @@ from twin.control import Forecast, Observation, Proposal
 from twin.errors import InputError, RunError
 from twin.prepare import Prepared
 from twin.signals import RECORDED
-from twin.simulators.blocks import open_blocks
+from twin.simulators.blocks import open_blocks, said_with_blocks
 from twin.simulators.group import GROUPS, Group, links
 from twin.simulators.ports import Array
 from twin.simulators.recorder import Sink
@@ -72,10 +72,10 @@ class StepLoop:
         before_first = before_first_step(prepared.plant)
         self._closing = ExitStack()
         try:
-            blocks = self._closing.enter_context(open_blocks(prepared.plant))
+            self._blocks = self._closing.enter_context(open_blocks(prepared.plant))
         except ModelError as error:
             raise RunError(str(error)) from error
-        cores = step_cores(run, self._sink, blocks)
+        cores = step_cores(run, self._sink, self._blocks)
         self._groups = {
             name: Group(name, [cores[member] for member in members], before_first)
             for name, members in GROUPS.items()
@@ -117,7 +117,7 @@ class StepLoop:
             self._advance("plant")
         except ModelError as error:
             at = local_iso(self._plant.start_utc_s + self.step * self._plant.dt_s)
-            raise RunError(f"step {self.step} ({at}): {error}") from error
+            raise RunError(f"step {self.step} ({at}): {said_with_blocks(error, self._blocks)}") from error
         self._before = {key: self._present[key] for key in self._before}
         self.step += 1
         return self._sink.values

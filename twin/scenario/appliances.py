@@ -111,6 +111,25 @@ class WaterHeaterSpec(SwitchedBase):
     )
 
     _allowed: ClassVar[frozenset[str]] = frozenset(("p_set_kw", "p_limit_kw", "draw_l_min", "temp_room_degc"))
+    _only_ours: ClassVar[tuple[str, ...]] = (
+        "volume_l",
+        "top_share",
+        "loss_kw_k",
+        "p_min_kw",
+        "temp_set_degc",
+        "hysteresis_k",
+        "temp_element_degc",
+        "cop_a",
+        "cop_b",
+        "cop_c",
+        "lift_low_k",
+        "lift_high_k",
+        "temp_air_min_degc",
+        "temp_start_degc",
+        "temp_use_degc",
+        "temp_cold_degc",
+    )
+    _only_wired: ClassVar[tuple[str, ...]] = ("temp_room_degc",)
 
     def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: the draw-off, the order of the temperatures and lifts."""
@@ -120,7 +139,7 @@ class WaterHeaterSpec(SwitchedBase):
         fed = self.fmu is None or any(wire.signal == "draw_l_min" for wire in self.fmu.inputs.values())
         if not self.draw and fed:
             yield "", "draw is missing; add draw: generated or draw: SOURCE.COLUMN"
-        if "litres_day" in self.model_fields_set and self.draw != GENERATED and self.draw:
+        if self.says("litres_day") and self.draw != GENERATED and self.draw:
             yield "litres_day", "has no effect with a column; use draw: generated or remove it"
         for lower, upper in (
             ("temp_cold_degc", "temp_use_degc"),
@@ -180,6 +199,16 @@ class EvSpec(SwitchedBase):
         ("p_set_kw", "p_limit_kw", "plugged", "used_kwh", "departure_h", "soc_need")
     )
     _gives: ClassVar[Mapping[str, bool]] = {"p_kw": True, "q_kvar": False, "soc": False}
+    _only_ours: ClassVar[tuple[str, ...]] = (
+        "capacity_kwh",
+        "p_min_kw",
+        "p_v2g_kw",
+        "eta_charge",
+        "eta_discharge",
+        "soc_min",
+        "soc_start",
+    )
+    _only_wired: ClassVar[tuple[str, ...]] = ("soc_need",)
     _only_generated: ClassVar[tuple[str, ...]] = (
         "departure",
         "arrival",
@@ -204,9 +233,9 @@ class EvSpec(SwitchedBase):
             yield from self._generated_problems()
         else:
             for field in self._only_generated:
-                if self.trips and field in self.model_fields_set and getattr(self, field) is not None:
+                if self.trips and self.says(field):
                     yield field, "has no effect with a column; use trips: generated or remove it"
-        if self.p_min_kw > self.p_max_kw:
+        if self.fmu is None and self.p_min_kw > self.p_max_kw:
             yield "p_min_kw", f"p_min_kw {self.p_min_kw:g} must not be above p_max_kw {self.p_max_kw:g}"
 
     def _generated_problems(self) -> Iterator[tuple[str, str]]:

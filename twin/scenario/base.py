@@ -44,6 +44,11 @@ class Spec(BaseModel):
         """Yield (field, message) for every pair of fields that contradict each other."""
         yield from ()
 
+    def says(self, field: str) -> bool:
+        """Return whether ``field`` is written and is not its default, which a resolved scenario writes out."""
+        stated = type(self).model_fields[field].get_default(call_default_factory=True)
+        return field in self.model_fields_set and getattr(self, field) != stated
+
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Self:
         found = list(self.problems())

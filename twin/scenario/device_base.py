@@ -139,6 +139,10 @@ class BlockBase(DeviceBase):
     """... and those it may take beside the common ones."""
     _gives: ClassVar[Mapping[str, bool]] = {"p_kw": True, "q_kvar": False}
     """Signals that an FMU of this kind may give, and whether it must."""
+    _only_ours: ClassVar[tuple[str, ...]] = ()
+    """Fields that only describe a model of ours ..."""
+    _only_wired: ClassVar[tuple[str, ...]] = ()
+    """... and those that an FMU of one's own sees only where an input takes the signal of that name."""
 
     @property
     def air_file(self) -> str | None:
@@ -194,8 +198,21 @@ class SwitchedBase(BlockBase):
     def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: an FMU that is not used."""
         yield from super().problems()
-        if self.fmu is not None and self.as_ == "model":
+        if self.fmu is None:
+            return
+        if self.as_ == "model":
             yield "fmu", "has no effect without as: fmu; add it, or remove the block"
+            return
+        for field in self._only_ours:
+            if self.says(field):
+                yield (
+                    field,
+                    "has no effect beside fmu:; remove it, what the FMU lets one set goes under fmu.parameters",
+                )
+        taken = {wire.signal for wire in self.fmu.inputs.values()}
+        for field in self._only_wired:
+            if self.says(field) and field not in taken:
+                yield field, f"has no effect beside fmu: where no input takes {field}; wire it or remove it"
 
     @property
     def is_ours(self) -> bool:

@@ -125,7 +125,8 @@ class PvSpec(SwitchedBase):
         if word in {"weather", "clear_sky"} and self.place is None and self.csv is None:
             yield "", f"place is missing; profile {word} needs latitude_deg and longitude_deg"
         yield from self.inverter.rating_problem(self.p_peak_kw)
-        if self.fmu is not None and self.inverter.model_fields_set - {"s_rated_kva"}:
+        functions = set(type(self.inverter).model_fields) - {"s_rated_kva"}
+        if self.fmu is not None and any(self.inverter.says(field) for field in functions):
             yield (
                 "inverter",
                 "has no effect beside an FMU of one's own, which has the functions; keep s_rated_kva alone",

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from models.devices.base import DeviceBlock
-from models.errors import DeviceError
+from models.errors import DeviceError, ModelError, PowerFlowError
 from twin.clock import local_time
 from twin.plant import BlockPlan, Plant
 from twin.signals import Axis
@@ -22,6 +22,7 @@ __all__ = [
     "live_at_home",
     "no_blocks",
     "open_blocks",
+    "said_with_blocks",
 ]
 
 AS_MUCH_AS_POSSIBLE_KW = 1e9
@@ -63,6 +64,9 @@ class BlockStepper:
         self.plan = plan
         self.block = block
         self.state_slots = slice(first_state, first_state + len(plan.record) * len(plan.position))
+        on_axis = {Axis.LOAD: plant.load_name, Axis.PV: plant.pv_name, Axis.BATTERY: plant.battery_name}
+        self.names = tuple(on_axis[plan.axis][position] for position in plan.position)
+        """Name of each device."""
         self._dt_s = plant.dt_s
         self._n_steps = plant.n_steps
         self._series = {**_known_ahead(plant, block.inputs), **plan.series}
@@ -99,6 +103,11 @@ class BlockStepper:
         values: Array = self._outputs[self._rows[name]]
         return values
 
+    def power(self) -> tuple[Array, Array]:
+        """Return active and reactive power after the last step [kW], [kvar], shape (N,) each; 0 where it gives none."""
+        p_kw = self.output("p_kw")
+        return p_kw, self.output("q_kvar") if self.gives("q_kvar") else np.zeros_like(p_kw)
+
     def states(self) -> Array:
         """Return the stored outputs in the order of the axis ``state``."""
         stored = [self.output(name) for name, _ in self.plan.record]
@@ -115,6 +124,20 @@ class Blocks:
         """Return the blocks whose devices are of one of these axes."""
         return tuple(stepper for stepper in self._steppers if stepper.plan.axis in axes)
 
+    def largest(self) -> str | None:
+        """Return which device has the largest power after the last step, in words; None without devices."""
+        found: list[tuple[float, str]] = []
+        for stepper in self._steppers:
+            p_kw, q_kvar = stepper.power()
+            s_kva = np.hypot(p_kw, q_kvar)
+            at = int(np.argmax(s_kva))
+            reactive = f" and {q_kvar[at]:.4g} kvar" if q_kvar[at] else ""
+            which = (
+                "" if len(stepper.names) == 1 else f": {stepper.names[at]!r}"
+            )  # the label has the name of one
+            found.append((float(s_kva[at]), f"{stepper.plan.label}{which} with {p_kw[at]:.4g} kW{reactive}"))
+        return max(found)[1] if found else None
+
     def events(self) -> tuple[str, ...]:
         """Return what blocks have to tell about the run so far."""
         return tuple(
@@ -123,6 +146,17 @@ class Blocks:
             if isinstance(stepper.block, _TellsEvents)
             for event in stepper.block.events
         )
+
+
+def said_with_blocks(error: ModelError, blocks: Blocks) -> str:
+    """Return what an error says; where a power flow failed, also which device of a block may be the reason."""
+    largest = blocks.largest() if isinstance(error, PowerFlowError) else None
+    if largest is None:
+        return str(error)
+    return (
+        f"{error}. Of the devices with a state of their own the largest power has {largest}; where that is too much, check "
+        "`unit` and `factor` of its power under fmu.outputs, and set `max`, which stops the run at the device"
+    )
 
 
 def no_blocks() -> Blocks:

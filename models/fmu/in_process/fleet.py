@@ -37,10 +37,13 @@ class FmuFleet:
         self.outputs = tuple(wire.signal for wire in spec.outputs)
         self._row = np.array([self.inputs.index(wire.signal) for wire in spec.inputs], dtype=np.int64)
         self._in_factor, self._in_offset = _scales(spec.inputs)
+        self._is_amount = np.array([[wire.is_amount] for wire in spec.inputs], dtype=bool).reshape(-1, 1)
         self._out_factor, self._out_offset = _scales(spec.outputs)
         self._is_mean = np.array([wire.take is Take.MEAN for wire in spec.outputs], dtype=bool)[:, np.newaxis]
         self._takes_means = bool(self._is_mean.any())
         self._substeps: tuple[float, Substeps] | None = None
+        self._cut_factor = self._in_factor
+        """Factors of the inputs in a communication step of that length."""
         self._first_size_s: float | None = None
         with ExitStack() as opening:
             info = read_info(spec.file, interface=spec.interface)
@@ -64,7 +67,7 @@ class FmuFleet:
         return self._signals(raw)
 
     def step(self, inputs: FloatArray, *, time_s: float, dt_s: float) -> FloatArray:
-        """Advance all devices from ``time_s`` by ``dt_s`` [s] with ``inputs`` held, shape (inputs, N).
+        """Advance all devices from ``time_s`` by ``dt_s`` [s] with ``inputs`` held, shape (inputs, N); amounts are shared out.
 
         Returns the outputs, a fresh array of shape (outputs, N): of ``Take.MEAN`` the mean over the communication steps
         of the value at the end of each, of ``Take.LAST`` the value at the end of the last.
@@ -76,7 +79,7 @@ class FmuFleet:
         self._refuse_closed()
         self._refuse_bad_inputs(inputs, time_s)
         cut = self._cut(dt_s)
-        values = inputs[self._row] * self._in_factor + self._in_offset
+        values = inputs[self._row] * self._cut_factor + self._in_offset
         raw = self._advance(values, time_s=time_s, size_s=cut.size_s)
         if cut.count == 1:
             return self._signals(raw)
@@ -123,6 +126,7 @@ class FmuFleet:
                 f"{self._where}: the FMU keeps its first communication step of {first_s:g} s and cannot change to "
                 f"{cut.size_s:g} s; set `step: {first_s:g} s`"
             )
+        self._cut_factor = np.where(self._is_amount, self._in_factor / cut.count, self._in_factor)
         self._substeps = (dt_s, cut)
         return cut
 
@@ -143,7 +147,7 @@ class FmuFleet:
             return
         row, device = (int(at) for at in np.argwhere(~np.isfinite(inputs))[0])
         raise FmuStepError(
-            f"{self._where}: device {device} of 0..{self.size - 1}: its input {self.inputs[row]} is "
+            f"{self._spec.named(device)} its input {self.inputs[row]} is "
             f"{inputs[row, device]:g} at {time_s:g} s; an FMU takes finite numbers only, look at what feeds this signal"
         )
 

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from models.errors import FmuStepError
 from models.fmu.base import FleetSpec, FloatArray, FmuInfo, Interface, Wire
+from models.fmu.binding.transfers import find_variable
 from models.fmu.engine import chosen_interface
 
 __all__ = ["Limits"]
-
-_ROUNDING = 1e-9
-"""Share of a bound (at least of 1, in the FMU's unit) by which a value may pass it: the rounding of the FMU."""
 
 
 class Limits:
@@ -60,39 +58,41 @@ class Limits:
             named += ", not a finite number"
         others = int(np.count_nonzero(~inside.all(axis=0))) - 1
         more = f" (and {others} more devices)" if others > 0 else ""
-        raise FmuStepError(
-            f"{spec.label}: {spec.file.name}: device {device} of 0..{spec.size - 1}{more}: {named} at {time_s:g} s; "
-            f"{self._remedy(size_s)}"
-        )
+        remedy = self._remedy(size_s, is_finite=bool(np.isfinite(value)))
+        raise FmuStepError(f"{spec.named(device)} {named} at {time_s:g} s{more}; {remedy}")
 
-    def _remedy(self, size_s: float | None) -> str:
+    def _remedy(self, size_s: float | None, *, is_finite: bool) -> str:
+        mapping = ", or correct `unit`, `factor`, `min` or `max` of this output" if is_finite else ""
         if size_s is None:
-            return "this is its value before the first step: look at its parameters and start values"
-        advice = f"try a smaller `step:` (it is {size_s:g} s)"
-        if chosen_interface(self._info, self._spec) is Interface.MODEL_EXCHANGE:
-            return f"{advice}, a smaller tolerance, or look at its inputs and parameters"
-        if self._info.model_exchange is not None:
             return (
-                f"{advice}, or `interface: model_exchange` as a cross-check: CVode then solves its equations"
+                f"this is its value before the first step: look at its parameters and start values{mapping}"
             )
-        return f"{advice}, or look at its inputs and parameters"
+        info = self._info
+        advice = f"try a smaller `step:` (it is {size_s:g} s), look at its inputs and parameters{mapping}"
+        # equations without states have nothing to solve over time
+        if (
+            info.model_exchange is not None
+            and info.n_states
+            and chosen_interface(info, self._spec) is Interface.CO_SIMULATION
+        ):
+            advice += "; `interface: model_exchange` is a cross-check: CVode then solves its equations"
+        return advice
 
 
 def _bounds(wires: tuple[Wire, ...], info: FmuInfo) -> tuple[FloatArray, FloatArray]:
     """Return lower and upper bounds in the units of the FMU, shape (outputs, 1): of the wire and of the FMU itself.
 
-    They are finite, so that one comparison also finds infinities and NaN.
+    They leave room for the rounding of the FMU and are finite, so that one comparison also finds infinities and NaN.
     """
     largest = np.finfo(np.float64).max
     low, high = np.full((len(wires), 1), -largest), np.full((len(wires), 1), largest)
     for row, wire in enumerate(wires):
         edges = sorted((wire.low * wire.factor + wire.offset, wire.high * wire.factor + wire.offset))
-        variable = info.variable(wire.variable)
-        lows = [edges[0], -np.inf if variable is None or variable.low is None else variable.low]
-        highs = [edges[1], np.inf if variable is None or variable.high is None else variable.high]
-        floor, ceiling = max(lows), min(highs)
+        variable = find_variable(info, wire.variable)
+        floor = max(edges[0], -np.inf if variable.low is None else variable.low)
+        ceiling = min(edges[1], np.inf if variable.high is None else variable.high)
         if np.isfinite(floor):
-            low[row] = floor - _ROUNDING * max(1.0, abs(floor))
+            low[row] = floor - variable.rounding(floor)
         if np.isfinite(ceiling):
-            high[row] = ceiling + _ROUNDING * max(1.0, abs(ceiling))
+            high[row] = ceiling + variable.rounding(ceiling)
     return low, high
