@@ -111,6 +111,9 @@ LETHAL = {
         text="crashed with SIGSEGV .* while it was loaded",
         steps=0,
     ),
+    "a signal without a name": Fault(
+        build={"step_code": "raise(SIGRTMIN + 3);"}, error=FmuCrashError, text="crashed with signal 37"
+    ),
     "it kills its process group": Fault(
         build={"step_code": "kill(0, SIGKILL);"}, error=FmuCrashError, text="crashed with SIGKILL"
     ),
@@ -124,6 +127,13 @@ LETHAL = {
         error=FmuCrashError,
         text="hung in the step",
         timeout_s=HANG_S,
+    ),
+    "it repeats the answer before": Fault(
+        build={
+            "step_code": 'for (int f = 3; f < 100; f++) write(f, "\\0\\0\\0\\t\\0\\1\\0\\0\\0\\0\\0\\0", 13);'
+        },
+        error=FmuCrashError,
+        text="damaged answer in the step from t = 0 s .request 2 got the answer to request 1",
     ),
     "it says something on the channel itself": Fault(
         build={"step_code": 'for (int f = 3; f < 100; f++) write(f, "\\0\\0\\0\\5hello", 9);'},

@@ -1,4 +1,4 @@
-"""Fleets in a process of their own: the same results and errors as in this process, restarts, and nothing left behind."""
+"""Fleets in a process of their own: the same results and errors as in this process, and nothing left behind."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ from tiny_fmus import build_fmu
 
 from models.devices.base import DeviceBlock
 from models.errors import FmuCrashError, FmuError, FmuMappingError, FmuStepError, StateError
-from models.fmu.base import FleetSpec, FloatArray, OnFailure, Take, Wire
+from models.fmu.base import FleetSpec, FloatArray, Take, Wire
 from models.fmu.fleet import FmuFleet, open_fleet
-from models.fmu.isolation.supervisor import MAX_RESTARTS, WorkerFleet
+from models.fmu.isolation.supervisor import WorkerFleet
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is read from /proc")
 
@@ -173,117 +173,8 @@ def test_messages_larger_than_the_buffers_between_the_processes_arrive_whole(pla
         fleet.close()
 
 
-# --- restarts ------------------------------------------------------------------------------------------------------
-
-CRASH_ONCE = """
-y += k * u * dt;
-if (time >= {at} && access("{mark}", F_OK) != 0) {{ fclose(fopen("{mark}", "w")); abort(); }}
-"""
-
-
-def crashing_once(place: Place, *, at: float = 420.0, **changes: Any) -> Path:
-    code = CRASH_ONCE.format(at=at, mark=place.work / "crashed")
-    return build_fmu(place.work, name="once", parameters={"k": 1.0}, step_code=code, **changes)
-
-
-@pytest.mark.parametrize(("save_every", "at_s"), [(1, 180), (3, 0), (4, 420)])
-def test_a_run_goes_on_from_the_last_saved_state_with_the_same_results(
-    place: Place, save_every: int, at_s: int
-) -> None:
-    file = crashing_once(place, at=at_s)
-    calm = FmuFleet(spec_of(build_fmu(place.work)))
-    shaky = WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART, save_every=save_every))
-    try:
-        assert run(shaky, 10).tobytes() == run(calm, 10).tobytes()
-        assert len(shaky.events) == 1
-        assert "SIGABRT" in shaky.events[0]
-        assert f"in the step from t = {at_s} s" in shaky.events[0]
-        assert "Restart 1 of at most 3" in shaky.events[0]
-    finally:
-        calm.close()
-        shaky.close()
-
-
-def test_two_crashes_with_progress_between_them_are_two_first_restarts(place: Place) -> None:
-    marks = [place.work / "first", place.work / "second"]
-    later = "".join(
-        f'if (time >= {at} && access("{mark}", F_OK) != 0) {{ fclose(fopen("{mark}", "w")); abort(); }}'
-        for at, mark in zip((120, 300), marks, strict=True)
-    )
-    file = build_fmu(place.work, step_code=f"y += u; {later}")
-    fleet = WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART, save_every=4))
-    try:
-        run(fleet, 8)
-        assert len(fleet.events) == 2
-        assert all("Restart 1 of at most 3" in event for event in fleet.events)
-    finally:
-        fleet.close()
-
-
-def test_a_run_goes_on_after_a_hang(place: Place) -> None:
-    code = CRASH_ONCE.replace("abort();", "for (;;);").format(at=60.0, mark=place.work / "hung")
-    file = build_fmu(place.work, parameters={"k": 1.0}, step_code=code)
-    fleet = WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART, timeout_s=4.0))
-    try:
-        assert np.isfinite(run(fleet, 3)).all()
-        assert "no answer within 4 s" in fleet.events[0]
-    finally:
-        fleet.close()
-
-
-def test_a_state_restored_by_the_caller_is_what_a_restart_goes_back_to(place: Place) -> None:
-    calm = WorkerFleet(spec_of(build_fmu(place.work)))
-    shaky = WorkerFleet(spec_of(crashing_once(place), on_failure=OnFailure.RESTART))
-    try:
-        for fleet in (calm, shaky):
-            run(fleet, 2)
-            state = fleet.save()
-            run(fleet, 2, first=2)
-            fleet.restore(state)
-        assert run(shaky, 8, first=2).tobytes() == run(calm, 8, first=2).tobytes()
-        assert len(shaky.events) == 1
-    finally:
-        calm.close()
-        shaky.close()
-
-
-def test_a_run_ends_when_fresh_processes_fail_at_the_same_step(place: Place) -> None:
-    file = build_fmu(place.work, step_code="if (time >= 120) raise(SIGSEGV); y = u;")
-    fleet = WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART))
-    try:
-        run(fleet, 2)
-        with pytest.raises(
-            FmuCrashError, match=r"SIGSEGV(.|\n)*in the step from t = 120 s(.|\n)*3 fresh processes"
-        ):
-            run(fleet, 1, first=2)
-        assert len(fleet.events) == MAX_RESTARTS
-    finally:
-        fleet.close()
-
-
-def test_a_restart_needs_an_fmu_that_can_save_its_state(place: Place) -> None:
-    file = build_fmu(place.work, capabilities={"canSerializeFMUstate": "false"})
-    with pytest.raises(FmuError, match="`on_failure: restart` needs an FMU that can save its state"):
-        WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART))
-
-
-def test_a_state_that_is_not_complete_is_told_after_a_restart(place: Place) -> None:
-    code = "hidden += u; y = hidden;" + CRASH_ONCE.replace("y += k * u * dt;", "")
-    file = build_fmu(
-        place.work,
-        step_code=code.format(at=240.0, mark=place.work / "crashed"),
-        extra_code="static double hidden = 0;",
-    )
-    fleet = WorkerFleet(spec_of(file, on_failure=OnFailure.RESTART, save_every=3))
-    try:
-        run(fleet, 6)
-        assert "the state that the FMU saves is not complete" in fleet.events[1]
-    finally:
-        fleet.close()
-
-
 def test_without_restart_a_crash_ends_the_run_and_the_fleet(place: Place) -> None:
-    fleet = WorkerFleet(spec_of(crashing_once(place)))
+    fleet = WorkerFleet(spec_of(build_fmu(place.work, step_code="if (time >= 420) abort(); y = u;")))
     try:
         with pytest.raises(FmuCrashError, match="SIGABRT"):
             run(fleet, 8)
@@ -291,6 +182,21 @@ def test_without_restart_a_crash_ends_the_run_and_the_fleet(place: Place) -> Non
             run(fleet, 1)
     finally:
         fleet.close()
+
+
+@pytest.mark.parametrize("timeout_s", [np.inf, np.nan, 0.0, -1.0, 1e-9, 1e300])
+def test_a_timeout_that_makes_no_sense_is_refused(place: Place, timeout_s: float) -> None:
+    with pytest.raises(
+        FmuError,
+        match=rf"devices\[0\] pump .*timeout of {timeout_s:g} s .*from 0.001 to 1000000".replace("+", r"\+"),
+    ):
+        WorkerFleet(spec_of(build_fmu(place.work), timeout_s=timeout_s))
+
+
+def test_a_long_timeout_is_taken(place: Place) -> None:
+    fleet = WorkerFleet(spec_of(build_fmu(place.work), timeout_s=1e6))
+    run(fleet, 1)
+    fleet.close()
 
 
 # --- nothing outlives its user -------------------------------------------------------------------------------------

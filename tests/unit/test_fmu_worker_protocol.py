@@ -14,8 +14,11 @@ from models.fmu.isolation.protocol import (
     opening,
     read_answer,
     read_opening,
+    read_request,
     read_step,
+    request,
     stepping,
+    succeeded,
 )
 
 
@@ -51,24 +54,40 @@ def test_a_step_arrives_as_it_was_sent() -> None:
     "error", [FmuStepError("a"), FmuMappingError("b"), StateError("c"), DeviceError("d"), ValueError("e")]
 )
 def test_an_error_arrives_as_the_same_class_with_the_same_text(error: Exception) -> None:
-    arrived = read_answer(failure(error))
+    arrived = read_answer(failure(7, error), number=7)
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
 
 
 def test_a_lack_of_memory_arrives_as_a_crash() -> None:
-    arrived = read_answer(failure(MemoryError()))
+    arrived = read_answer(failure(7, MemoryError()), number=7)
     assert isinstance(arrived, FmuCrashError)
     assert "out of memory" in str(arrived)
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
-    [(b"", "no known beginning"), (b"\7", "no known beginning"), (b"\1{", "Expecting property name")],
+    [
+        (b"", "no known beginning"),
+        (b"\0", "no known beginning"),
+        (b"\7" + bytes(8), "no known beginning"),
+        (b"\1" + bytes(8) + b"{", "Expecting property name"),
+    ],
 )
 def test_a_damaged_answer_is_refused(answer: bytes, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        read_answer(answer)
+        read_answer(answer, number=0)
+
+
+def test_a_request_and_its_answer_arrive_as_they_were_sent() -> None:
+    assert read_request(request(3, 2**40, b"content")) == (3, 2**40, b"content")
+    assert read_answer(succeeded(2**40, b"content"), number=2**40) == b"content"
+
+
+@pytest.mark.parametrize("answer", [succeeded(6, b"late"), failure(8, FmuStepError("early"))])
+def test_an_answer_to_another_request_is_refused(answer: bytes) -> None:
+    with pytest.raises(ValueError, match=r"request 7 got the answer to request [68]"):
+        read_answer(answer, number=7)
 
 
 def test_a_fleet_is_opened_with_nothing_but_a_spec() -> None:
@@ -77,6 +96,6 @@ def test_a_fleet_is_opened_with_nothing_but_a_spec() -> None:
 
 
 def test_an_error_of_another_class_arrives_as_one_of_the_fmu_with_its_name() -> None:
-    arrived = read_answer(failure(ZeroDivisionError("by zero")))
+    arrived = read_answer(failure(7, ZeroDivisionError("by zero")), number=7)
     assert type(arrived) is FmuError
     assert str(arrived) == "ZeroDivisionError: by zero"

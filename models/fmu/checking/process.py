@@ -60,7 +60,12 @@ class _Child:
         """No further check can be made in this process."""
         self.is_lost = False
         """It is gone."""
-        self._process = WorkerProcess(trial.info.file.name, module=_CHILD, timeout_s=trial.options.timeout_s)
+        self._process = WorkerProcess(
+            trial.info.file.name,
+            module=_CHILD,
+            timeout_s=trial.options.timeout_s,
+            leftover=trial.unpacked.folder,
+        )
         try:
             job = job_of(trial)
             self._process.ask(Ask.PREPARE, job, doing="before the first check", timeout_s=_PREPARING_S)
@@ -85,7 +90,7 @@ class _Child:
             answer = self._process.ask(Ask.CHECK, check_of(check.id, failed), doing=doing)
             try:
                 result, self.is_spent = result_in(answer)
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 self._process.damaged(doing, error)
         except ProcessLostError as lost:
             self.is_spent = self.is_lost = True

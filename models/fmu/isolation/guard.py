@@ -2,8 +2,12 @@
 
 On Linux and macOS the process forks before it has loaded anything: the child does the work, the parent only waits. It
 kills the child, with all the child has started, once the process that uses it is gone or asks for it - even if that was
-killed, and even if the FMU hangs in native code -, removes the temporary folder, and ends as the child ended. On Windows
-a thread of the process itself does this.
+killed, and even if the FMU hangs in native code -, removes the temporary folder, and ends as the child ended. What the
+child has started is its process group and, on Linux, every descendant, in whatever session. On Windows a thread of the
+process itself does this.
+
+The user asks for the end with a byte on the standard input. Where that is closed without it, the user has died, and
+what it would have removed is removed here.
 """
 
 import contextlib
@@ -16,11 +20,13 @@ import signal
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from multiprocessing import connection
 from types import FrameType
 from typing import NoReturn
 
 from models.fmu.folders import PREFIX
+from models.fmu.isolation.descendants import adopt_orphans, end_descendants
 
 __all__ = ["main"]
 
@@ -28,13 +34,14 @@ _SET_SIGNAL_OF_PARENTS_DEATH = 1
 """PR_SET_PDEATHSIG of Linux's prctl(2)."""
 
 
-def main(module: str, channel: int) -> None:
+def main(module: str, channel: int, leftovers: Sequence[str] = ()) -> None:
     """Work until the user of this process closes its standard input or the channel, ends, or is killed.
 
     Args:
         module: what does the work: its function ``work(channel, folder)`` gets the connection and the folder for
             temporary files. It is loaded behind the fork: libraries with threads must not be there when the process forks.
         channel: file descriptor (Windows: handle) of the connection to the user.
+        leftovers: folders of the user that are removed if it dies before it has closed this process.
     """
     folder = tempfile.mkdtemp(prefix=PREFIX)
     lifeline = os.dup(0)
@@ -42,11 +49,12 @@ def main(module: str, channel: int) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     if sys.platform == "win32":
-        threading.Thread(target=_watch, args=(lifeline, folder), daemon=True).start()
+        threading.Thread(target=_watch, args=(lifeline, folder, leftovers), daemon=True).start()
         _work(module, channel, folder)
         shutil.rmtree(folder, ignore_errors=True)
     else:
-        _fork(channel, lifeline, folder)
+        os.set_inheritable(channel, False)  # a program that the FMU starts must not hold it
+        _fork(channel, lifeline=lifeline, folder=folder, leftovers=leftovers)
         _work(module, channel, folder)
 
 
@@ -62,12 +70,20 @@ def _work(module: str, channel: int, folder: str) -> None:
         importlib.import_module(module).work(opened, folder)
 
 
-def _watch(lifeline: int, folder: str) -> None:
-    """End this process when the other end of the lifeline is closed."""
-    with contextlib.suppress(OSError):
-        os.read(lifeline, 1)
-    shutil.rmtree(folder, ignore_errors=True)
+def _watch(lifeline: int, folder: str, leftovers: Sequence[str]) -> None:
+    """End this process when the user asks for it or has died."""
+    has_died = _has_died(lifeline)
+    for place in (folder, *(leftovers if has_died else ())):
+        shutil.rmtree(place, ignore_errors=True)
     os._exit(1)
+
+
+def _has_died(lifeline: int) -> bool:
+    """Wait until the user says something or has died; return which."""
+    try:
+        return not os.read(lifeline, 1)
+    except OSError:
+        return True
 
 
 if sys.platform != "win32":
@@ -75,8 +91,9 @@ if sys.platform != "win32":
 
     _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-    def _fork(channel: int, lifeline: int, folder: str) -> None:
+    def _fork(channel: int, *, lifeline: int, folder: str, leftovers: Sequence[str]) -> None:
         """Fork: the child returns, to work; the parent guards it and ends as it ends."""
+        adopt_orphans()
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         for number in (signal.SIGCHLD, *_ENDING):
@@ -99,8 +116,13 @@ if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(worker, signal.SIGKILL)
         if status is None:
+            # it may have left its group; it is not reaped yet, so the number is its own
+            os.kill(worker, signal.SIGKILL)
             status = os.waitpid(worker, 0)[1]
-        shutil.rmtree(folder, ignore_errors=True)
+        end_descendants()
+        told, _, _ = select.select([lifeline], [], [], 0)
+        for place in (folder, *(leftovers if told and _has_died(lifeline) else ())):
+            shutil.rmtree(place, ignore_errors=True)
         _end_as(status)
 
     def _wake_up(number: int, frame: FrameType | None) -> None:
@@ -112,9 +134,11 @@ if sys.platform != "win32":
             ready, _, _ = select.select([lifeline, woken], [], [])
             if lifeline in ready or set(os.read(woken, 4096)).intersection(_ENDING):
                 return None
-            ended, status = os.waitpid(worker, os.WNOHANG)
-            if ended:
-                return status
+            ended = -1
+            while ended:  # orphans of the worker are adopted: they are reaped on the way
+                ended, status = os.waitpid(-1, os.WNOHANG)
+                if ended == worker:
+                    return status
 
     def _die_with(guard: int) -> None:
         """Have this process killed if the guard is; only Linux can."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -12,17 +13,20 @@ import sys
 import threading
 from enum import IntEnum
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any, NoReturn
 
 from models.errors import FmuCrashError, FmuError
-from models.fmu.isolation.protocol import read_answer
+from models.fmu.isolation.protocol import read_answer, request
 
 __all__ = ["ProcessLostError", "WorkerProcess"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from models.fmu.isolation.guard import main; main(sys.argv[2], int(sys.argv[3]))"
+    "from models.fmu.isolation.guard import main; main(sys.argv[2], int(sys.argv[3]), sys.argv[4:])"
 )
+_SHORTEST_S, _LONGEST_S = 1e-3, 1e6
+"""Limits of what may be given for one answer; systems count it in whole milliseconds of 31 bits."""
 _STARTUP_S = 120.0
 """For Python itself to start and load its libraries on a busy machine; the FMU is loaded after that."""
 _ENDING_S = 10.0
@@ -60,21 +64,29 @@ class ProcessLostError(FmuCrashError):
 class WorkerProcess:
     """One process that works for this one. Close it on every path."""
 
-    def __init__(self, label: str, *, module: str, timeout_s: float) -> None:
+    def __init__(self, label: str, *, module: str, timeout_s: float, leftover: Path | None = None) -> None:
         """Start the process and wait until it is ready to load an FMU.
 
         Args:
             label: for messages: the fleet and its file.
             module: what runs there, see ``isolation.guard``.
             timeout_s: how long one answer may take [s].
+            leftover: folder of this process that is removed there if this process dies before it has closed it.
 
         Raises:
-            FmuError: the process cannot be started.
+            FmuError: the process cannot be started, or the time makes no sense.
         """
+        if not _SHORTEST_S <= timeout_s <= _LONGEST_S:
+            raise FmuError(
+                f"{label}: a timeout of {timeout_s:g} s makes no sense; give the seconds after which the FMU counts as "
+                f"hung, from {_SHORTEST_S:g} to {_LONGEST_S:.0f}"
+            )
         self._label = label
         self._timeout_s = timeout_s
         self._folder: str | None = None
-        self._process, self._channel = _started(label, module=module, timeout_s=timeout_s)
+        self._asked = 0
+        leftovers = () if leftover is None else (str(leftover),)
+        self._process, self._channel = _started(label, arguments=(module, leftovers), timeout_s=timeout_s)
         self._output = _LastWords(self._process)
         try:
             self._folder = self._awaited("while its process started", _STARTUP_S).decode()
@@ -83,12 +95,12 @@ class WorkerProcess:
             raise
 
     def ask(
-        self, request: IntEnum, content: bytes = b"", *, doing: str, timeout_s: float | None = None
+        self, kind: IntEnum, content: bytes = b"", *, doing: str, timeout_s: float | None = None
     ) -> bytes:
         """Return the content of the answer to a request.
 
         Args:
-            request: what is asked.
+            kind: what is asked.
             content: what belongs to it.
             doing: for messages, e.g. ``in the step from t = 60 s``.
             timeout_s: how long it may take, None for the time given at the start [s].
@@ -100,13 +112,15 @@ class WorkerProcess:
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         if self._channel.closed:
             raise FmuError(f"{self._label}: its process has ended; open the fleet again")
+        self._asked += 1
         try:
-            # where the process is gone already, reading its answer tells how it ended
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self._channel.send_bytes(bytes((request,)) + content)
+            try:
+                self._channel.send_bytes(request(kind, self._asked, content))
+            except BlockingIOError:
+                self.hung(doing, limit_s)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it is gone already: reading its answer tells how it ended
             return self._awaited(doing, limit_s)
-        except BlockingIOError:
-            self.hung(doing, limit_s)
         except KeyboardInterrupt:
             self.close()  # else its answer would be taken for that to the next request
             raise
@@ -121,7 +135,8 @@ class WorkerProcess:
         self._channel.close()
         if self._process.stdin is not None and not self._process.stdin.closed:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()
+                os.write(self._process.stdin.fileno(), b"\0")  # asked to end, so this process has not died
+            self._process.stdin.close()
         self._wait()
         self._output.end()
         if self._folder is not None:
@@ -156,12 +171,12 @@ class WorkerProcess:
 
     def _awaited(self, doing: str, limit_s: float) -> bytes:
         """Return the content of the next answer."""
-        if not self._channel.poll(limit_s):
+        if not self._has_spoken_or_ended(limit_s):
             self.hung(doing, limit_s)
-        answer = self._received(doing)
+        answer = self._received(doing, limit_s)
         try:
-            content = read_answer(answer)
-        except (ValueError, TypeError, KeyError) as error:
+            content = read_answer(answer, number=self._asked)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             self.damaged(doing, error)
         if isinstance(content, FmuCrashError):
             raise self._lost(f"{content} {doing}", how=str(content))
@@ -169,20 +184,40 @@ class WorkerProcess:
             raise content
         return content
 
-    def _received(self, doing: str) -> bytes:
+    def _has_spoken_or_ended(self, limit_s: float) -> bool:
+        """Wait for the beginning of an answer or the end of the process, in time.
+
+        The channel alone does not tell the end: what the FMU has started may hold its other end open.
+        """
+        lifeline = self._process.stdin
+        if sys.platform == "win32" or lifeline is None:
+            return bool(self._channel.poll(limit_s))
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        poll.register(
+            lifeline.fileno(), 0
+        )  # only its guard holds the other end: an error says that it has ended
+        return bool(poll.poll(limit_s * 1e3))
+
+    def _received(self, doing: str, limit_s: float) -> bytes:
+        answer: bytes | None = None
         try:
-            answer: bytes = self._channel.recv_bytes()
-        except BlockingIOError:
-            raise
+            if self._channel.poll(0):
+                answer = self._channel.recv_bytes()
+        except BlockingIOError:  # in the middle of an answer
+            if self._process.poll() is None:
+                self.hung(doing, limit_s)
         except (EOFError, OSError):
-            how = _how_it_ended(self._wait())
-            blame = (
-                "this was before the FMU was touched: run the command again, or reinstall this program"
-                if self._folder is None
-                else "the fault is in the FMU or in what it needs (a file, a licence, memory): ask its author"
-            )
-            raise self._lost(f"{how} {doing}; {blame}", how=how) from None
-        return answer
+            pass  # it has ended
+        if answer is not None:
+            return answer
+        how = _how_it_ended(self._wait())
+        blame = (
+            "this was before the FMU was touched: run the command again, or reinstall this program"
+            if self._folder is None
+            else "the fault is in the FMU or in what it needs (a file, a licence, memory): ask its author"
+        )
+        raise self._lost(f"{how} {doing}; {blame}", how=how)
 
     def _lost(self, text: str, *, how: str) -> ProcessLostError:
         """End what is left of the process and return the error."""
@@ -200,8 +235,11 @@ class WorkerProcess:
             return self._process.wait()
 
 
-def _started(label: str, *, module: str, timeout_s: float) -> tuple["subprocess.Popen[bytes]", Any]:
-    """Return the process and this end of the channel."""
+def _started(
+    label: str, *, arguments: tuple[str, tuple[str, ...]], timeout_s: float
+) -> tuple["subprocess.Popen[bytes]", Any]:
+    """Return the process, given its module and the folders of this one, and this end of the channel."""
+    module, leftovers = arguments
     options: dict[str, Any]
     if sys.platform == "win32":
         mine, theirs = connection.Pipe()
@@ -229,7 +267,9 @@ def _started(label: str, *, module: str, timeout_s: float) -> tuple["subprocess.
                 json.dumps([entry for entry in sys.path if isinstance(entry, str)]),
                 module,
                 str(number),
+                *leftovers,
             ],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

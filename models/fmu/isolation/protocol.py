@@ -1,7 +1,7 @@
 """What the process that uses a fleet and the process that runs it say to each other.
 
-Each message is one byte string: a byte that says what it is, then its content. Only the request that opens a fleet is
-pickled; an answer comes from a process in which foreign native code runs and is never unpickled.
+Each message is one byte string: a byte that says what it is, the number of the request (of an answer: of the one it
+answers), then its content. Only the request that opens a fleet is pickled; an answer comes from a process in which foreign native code runs and is never unpickled.
 """
 
 import json
@@ -33,14 +33,17 @@ __all__ = [
     "read_answer",
     "read_array",
     "read_opening",
+    "read_request",
     "read_step",
+    "request",
     "stepping",
     "succeeded",
 ]
 
 _STEP = struct.Struct("<dd")
-_OK = b"\0"
-_FAILED = b"\1"
+_HEAD = struct.Struct("<BQ")
+_OK = 0
+_FAILED = 1
 _CLASSES: Mapping[str, type[Exception]] = {
     entry.__name__: entry
     for entry in (
@@ -70,6 +73,17 @@ class Request(IntEnum):
     SAVE = 3
     RESTORE = 4
     CLOSE = 5
+
+
+def request(kind: int, number: int, content: bytes = b"") -> bytes:
+    """Return a request; ``number`` counts them."""
+    return _HEAD.pack(kind, number) + content
+
+
+def read_request(message: bytes) -> tuple[int, int, bytes]:
+    """Return kind, number and content of a request."""
+    kind, number = _HEAD.unpack_from(message)
+    return kind, number, message[_HEAD.size :]
 
 
 def opening(spec: FleetSpec) -> bytes:
@@ -114,27 +128,32 @@ def read_array(content: bytes, *, shape: tuple[int, int]) -> FloatArray:
     return np.frombuffer(content, dtype=np.float64).reshape(shape).copy()
 
 
-def succeeded(content: bytes = b"") -> bytes:
-    """Return the answer with a result."""
-    return _OK + content
+def succeeded(number: int, content: bytes = b"") -> bytes:
+    """Return the answer with the result of that request."""
+    return _HEAD.pack(_OK, number) + content
 
 
-def failure(error: Exception) -> bytes:
-    """Return the answer with the error that a request has raised."""
-    return _FAILED + json.dumps({"class": type(error).__name__, "text": str(error)}).encode()
+def failure(number: int, error: Exception) -> bytes:
+    """Return the answer with the error that that request has raised."""
+    told = {"class": type(error).__name__, "text": str(error)}
+    return _HEAD.pack(_FAILED, number) + json.dumps(told).encode()
 
 
-def read_answer(answer: bytes) -> bytes | Exception:
-    """Return the content of an answer, or what the request has raised: of the same class and with the same text.
+def read_answer(answer: bytes, *, number: int) -> bytes | Exception:
+    """Return the content of the answer to a request, or what it has raised: of the same class and with the same text.
 
     Raises:
-        ValueError: the answer is damaged.
+        ValueError, TypeError, KeyError, RecursionError: the answer is damaged, or to another request.
     """
-    if answer[:1] == _OK:
-        return answer[1:]
-    if answer[:1] != _FAILED:
+    if len(answer) < _HEAD.size or answer[0] not in {_OK, _FAILED}:
         raise ValueError("the answer has no known beginning")
-    told = json.loads(answer[1:])
+    status, answered = _HEAD.unpack_from(answer)
+    if answered != number:
+        raise ValueError(f"request {number} got the answer to request {answered}")
+    content = answer[_HEAD.size :]
+    if status == _OK:
+        return content
+    told = json.loads(content)
     name, text = str(told["class"]), str(told["text"])
     if name == "MemoryError":
         return FmuCrashError(f"the process of the FMU ran out of memory {text}".rstrip())

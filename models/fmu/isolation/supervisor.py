@@ -35,8 +35,8 @@ class WorkerFleet:
     """A fleet that runs in a process of its own (a ``DeviceBlock``).
 
     With ``OnFailure.RESTART`` the state is saved every ``save_every`` steps. When the process crashes, ends or hangs, a
-    fresh one goes on from that state: the inputs since then are replayed, then the step is made again. ``events`` tells
-    what happened.
+    fresh one goes on from that state: the inputs since then are replayed, the state is saved, then the step is made
+    again. ``events`` tells what happened.
     """
 
     def __init__(self, spec: FleetSpec) -> None:
@@ -44,7 +44,7 @@ class WorkerFleet:
 
         Raises:
             FmuError: the fleet cannot be opened (as ``FmuFleet`` says), or is to restart after a failure and its FMU
-                cannot save its state.
+                cannot save and restore its state.
             FmuCrashError: the process crashed, ended or hung while it loaded the FMU.
         """
         self._spec = spec
@@ -96,7 +96,8 @@ class WorkerFleet:
 
         Raises:
             FmuStepError: a bad status, or an output that is not finite or out of bounds.
-            FmuCrashError: the process crashed, ended or hung and is not, or not again, replaced.
+            FmuCrashError: the process crashed, ended or hung and is not, or not again, replaced; or a fresh one cannot
+                go on from the last saved state.
         """
         given = np.array(inputs, dtype=np.float64)
         if given.shape != (len(self._inputs), self._size):
@@ -137,13 +138,18 @@ class WorkerFleet:
 
     def _opened(self) -> WorkerProcess:
         process = WorkerProcess(self._name, module=_WORKER, timeout_s=self._spec.timeout_s)
+        doing = "while it was loaded"
         try:
-            face = json.loads(process.ask(Request.OPEN, opening(self._spec), doing="while it was loaded"))
+            answer = process.ask(Request.OPEN, opening(self._spec), doing=doing)
+            try:
+                face = json.loads(answer)
+                self._size = int(face["size"])
+                self._inputs, self._outputs = tuple(face["inputs"]), tuple(face["outputs"])
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                process.damaged(doing, error)
         except BaseException:
             process.close()
             raise
-        self._size = int(face["size"])
-        self._inputs, self._outputs = tuple(face["inputs"]), tuple(face["outputs"])
         return process
 
     def _running(self) -> WorkerProcess:
@@ -174,12 +180,17 @@ class WorkerFleet:
         self._since.clear()
 
     def _keep_first_state(self) -> None:
+        """Save the state, and see whether the FMU can go back to it before the run relies on that."""
         try:
-            self._keep(self._save())
-        except StateError as error:
-            raise FmuError(
-                f"{self._name}: `on_failure: restart` needs an FMU that can save its state: {error}; use `on_failure: end`"
+            state = self._save()
+            self._ask(Request.RESTORE, state, doing="while its state was restored")
+        except (StateError, FmuCrashError) as error:
+            kind = FmuCrashError if isinstance(error, FmuCrashError) else FmuError
+            raise kind(
+                f"{self._name}: `on_failure: restart` needs an FMU that can save its state and go back to it: {error}; "
+                "use `on_failure: end`"
             ) from error
+        self._keep(state)
 
     def _insist(self, act: Callable[[], T]) -> T:
         """Return what ``act`` returns, from a fresh process where the policy says so."""
@@ -207,6 +218,12 @@ class WorkerFleet:
                 self._catch_up(self._saved)
             except FmuCrashError as again:
                 failure = again
+            except (ModelError, OSError, TypeError, ValueError) as error:
+                self._running().close()
+                raise FmuCrashError(
+                    f"{failure}\nA fresh process could not go on from the last saved state: {error}. Use "
+                    "`on_failure: end`, and tell the author of the FMU"
+                ) from error
             else:
                 return
 
@@ -225,3 +242,6 @@ class WorkerFleet:
                 f"t = {at_s:g} s (by {worst:.2g} relative): the state that the FMU saves is not complete, or its "
                 "solver starts anew from it"
             )
+        if self._since:
+            # progress: an FMU that dies after a number of steps would die again before the next state is saved
+            self._keep(self._ask(Request.SAVE, doing="while its state was saved"))
