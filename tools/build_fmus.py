@@ -7,6 +7,7 @@ it first builds that platform's C library: half a minute, for Windows some minut
 
 import argparse
 import hashlib
+import importlib.util
 import itertools
 import subprocess
 import sys
@@ -45,7 +46,7 @@ _FLAGS: Final = (
     "-Wextra",
     "-Werror",
 )
-_SHELL: Final = ("fmi_core.c", "fmi_core.h", "fmi_export.h", "fmi_resources.c", "fmi_state.c")
+_SHELL: Final = ("fmi_core.c", "fmi_core.h", "fmi_export.h", "fmi_log.c", "fmi_resources.c", "fmi_state.c")
 _NAMESPACE: Final = uuid.UUID("6d3f2b1e-5a0c-4e53-9b0e-3c1f4a7d9e21")
 _LICENSE: Final = Path(__file__).parents[1] / "LICENSE"
 
@@ -152,8 +153,17 @@ def _members(kind: str, fmi: str, targets: Iterable[Target]) -> dict[str, bytes]
         "modelDescription.xml": description,
         **{f"binaries/{path}": content for path, content in _binaries(kind, fmi, sources, targets)},
         "documentation/licenses/license.txt": _LICENSE.read_bytes(),
+        "documentation/licenses/mingw-w64.txt": _mingw_license(),
         **{f"sources/{name}": content for name, content in sources.items()},
     }
+
+
+def _mingw_license() -> bytes:
+    """Return the terms of the start-up code of mingw-w64 that the compiler links into the libraries for Windows."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("ziglang is not installed; install the extra dev")
+    return (Path(found.origin).parent / "lib" / "libc" / "mingw" / "COPYING").read_bytes()
 
 
 def _token(sources: Mapping[str, bytes], description: bytes) -> str:

@@ -336,17 +336,17 @@ def test_a_changed_byte_gives_the_same_content_or_a_clear_error(info, data):
             assert "some.fmu" in str(error)  # noqa: PT017  # either outcome is right, depending on the byte
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
 def test_a_disk_that_takes_nothing_more_is_told(tmp_path, places):
-    import resource
-
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
     file = fmu(tmp_path / "good.fmu", **{"resources/large": bytes(10_000)})
     known = read_info(file)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
     try:
         with (
-            pytest.raises(FmuArchiveError, match=r"cannot write resources/large to .*: File too large; make room"),
+            pytest.raises(
+                FmuArchiveError, match=r"cannot write resources/large to .*: File too large; make room"
+            ),
             unpacked(file, known),
         ):
             pass
@@ -357,7 +357,9 @@ def test_a_disk_that_takes_nothing_more_is_told(tmp_path, places):
 
 def test_a_name_too_deep_for_a_disk_is_refused_before_anything_is_written(tmp_path, places):
     deep = fmu(tmp_path / "deep.fmu", **{"a/" * 1900 + "x": b""})
-    with pytest.raises(FmuArchiveError, match=r"deep\.fmu: a/a/.*\.\.\..*x lies 1900 folders deep, 63 are the most"):
+    with pytest.raises(
+        FmuArchiveError, match=r"deep\.fmu: a/a/.*\.\.\..*x lies 1900 folders deep, 63 are the most"
+    ):
         check_archive(deep)
     assert list(places.iterdir()) == []
 
@@ -405,6 +407,9 @@ def test_a_name_longer_than_disks_take_says_how_to_shorten_it(tmp_path, letter):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows tells it in other words")
 def test_a_path_longer_than_the_system_takes_says_what_to_shorten(tmp_path, places):
     file = fmu(tmp_path / "long.fmu", **{"/".join(["a" * 250] * 40): b""})
-    with pytest.raises(FmuArchiveError, match=r"its path is too long: export with shorter names"), unpacked(file):
+    with (
+        pytest.raises(FmuArchiveError, match=r"its path is too long: export with shorter names"),
+        unpacked(file),
+    ):
         pass
     assert list(places.iterdir()) == []

@@ -111,6 +111,13 @@ def test_values_that_are_set_reach_the_fmu(tmp_path):
     assert "y = 42 at 7 s" in checks["bounds"].evidence
 
 
+@pytest.mark.parametrize(("value", "outcome"), [(0.1, Outcome.PASSED), (0.1000002, Outcome.FAILED)])
+def test_a_value_in_single_precision_may_be_at_its_bound(tmp_path, value, outcome):
+    single = Var("y", "output", type="Float32", high=0.1)
+    file = build_fmu(tmp_path, fmi="3.0", outputs=(single,), step_code=f"y = {value!r};")
+    assert found(file)[0]["bounds"].outcome is outcome
+
+
 def test_an_unstable_step_fails_with_one_that_is_stable(tmp_path):
     file = build_fmu(tmp_path, inputs=(), **STIFF)
     checks, report = found(file, CheckOptions(trusted=True, step_s=0.1, stop_s=2.0))

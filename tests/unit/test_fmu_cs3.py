@@ -1,5 +1,6 @@
 """What is FMI 3.0's own: events, early return, types of numbers, structural parameters, all devices in one instance."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tiny_fmus import Var, build_fmu
+from tiny_fmus_zips import changed
 
 from models.errors import FmuMappingError, FmuStepError, StateError
 from models.fmu.base import Engine, FleetSpec, Wire
@@ -78,6 +80,91 @@ def test_an_event_at_the_end_of_a_step_is_handled_in_it(opened, tmp_path):
     engine = opened(file)
     taken = [engine.advance(np.zeros((1, 3)), time_s=float(k), dt_s=1.0)[0, 0] for k in range(3)]
     assert taken == [1.0, 3.0, 6.0]  # the event at the end of the initialisation made the gain 1
+
+
+TOLD = "m->next_event_defined = 1; m->next_event = 0.5;"
+AT_HALF = f"{TOLD} if (time >= 0.5) gain = 1;"
+"""The next event is at 0.5 s, which sets the gain; the time goes on being told when it is over."""
+
+
+def foretelling(folder: Path, event_code: str, **options: Any) -> Path:
+    """An FMU that tells its next event in advance and cannot return early; y grows by the gain in a second."""
+    return build_fmu(
+        folder,
+        fmi="3.0",
+        step_code="y += gain * dt; m->s.time = time + dt;",
+        event_code=event_code,
+        variables=[
+            Var("gain", "local", start=0.0, initial="exact"),
+            Var("count", "local", start=0.0, initial="exact"),
+        ],
+        **{"capabilities": EVENTS, **options},
+    )
+
+
+def test_a_step_ends_at_the_event_that_an_fmu_foretold(opened, tmp_path):
+    engine = opened(foretelling(tmp_path, AT_HALF))
+    assert engine.advance(np.zeros((1, 3)), time_s=0.0, dt_s=1.0).tolist() == [[0.5] * 3]
+    assert engine.advance(np.zeros((1, 3)), time_s=1.0, dt_s=1.0).tolist() == [[1.5] * 3]
+
+
+@pytest.mark.parametrize("dt_s", [0.1, 0.25, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize("every_s", [0.1, 0.25, 0.3, 0.7])
+def test_events_at_equal_times_are_each_met_whatever_the_step(opened, tmp_path, every_s, dt_s):
+    """The FMU counts them itself, each at its very time and none twice."""
+    code = (
+        f"if (time >= (count + 1) * {every_s!r}) count += 1;"
+        f"m->next_event_defined = 1; m->next_event = (count + 1) * {every_s!r};"
+    )
+    engine = opened(foretelling(tmp_path, code), outputs=("count", "y"), size=1)
+    for step in range(20):
+        outputs = engine.advance(np.zeros((1, 1)), time_s=step * dt_s, dt_s=dt_s)
+        assert outputs[0, 0] == int((step + 1) * dt_s / every_s + 1e-6)
+
+
+def test_an_event_that_was_foretold_concerns_its_device_alone(opened, tmp_path):
+    code = "m->next_event_defined = time < k; m->next_event = k; if (time >= k) gain = 1;"
+    file = foretelling(tmp_path, code, parameters={"k": 0.0})
+    engine = opened(file, size=4, parameters={"k": np.array([5.0, 0.25, 5.0, 1.0])})
+    # at 0 s no event has happened for any of them; that of the last is at the end of the first step
+    assert engine.advance(np.zeros((1, 4)), time_s=0.0, dt_s=1.0).tolist() == [[0.0, 0.75, 0.0, 0.0]]
+    assert engine.advance(np.zeros((1, 4)), time_s=1.0, dt_s=1.0).tolist() == [[0.0, 1.75, 0.0, 1.0]]
+
+
+def test_the_inputs_of_a_step_hold_before_and_after_an_event_that_was_foretold(opened, tmp_path):
+    file = build_fmu(tmp_path, fmi="3.0", step_code="y += u * dt;", event_code=TOLD, capabilities=EVENTS)
+    engine = opened(file)
+    assert engine.advance(np.array([[1.0, 2.0, 3.0]]), time_s=0.0, dt_s=1.0).tolist() == [[1.0, 2.0, 3.0]]
+    with pytest.raises(FmuStepError, match="not finite"):
+        engine.advance(np.array([[1.0, np.nan, 3.0]]), time_s=1.0, dt_s=1.0)
+
+
+def test_an_fmu_with_one_step_size_is_not_stopped_at_the_events_it_foretells(opened, tmp_path):
+    kept = {**EVENTS, "canHandleVariableCommunicationStepSize": "false"}
+    engine = opened(foretelling(tmp_path, AT_HALF, capabilities=kept))
+    assert engine.advance(np.zeros((1, 3)), time_s=0.0, dt_s=1.0).tolist() == [[0.0] * 3]
+
+
+def test_an_event_that_was_foretold_is_saved_with_the_state(opened, tmp_path):
+    able = {**EVENTS, "canSerializeFMUState": "true"}
+    file = foretelling(tmp_path, AT_HALF.replace("0.5", "1.5"), capabilities=able)
+    engine = opened(file)
+    engine.advance(np.zeros((1, 3)), time_s=0.0, dt_s=1.0)
+    state = engine.save()
+    for fleet in (engine, engine, opened(file)):
+        fleet.restore(state)
+        assert fleet.advance(np.zeros((1, 3)), time_s=1.0, dt_s=1.0).tolist() == [[0.5] * 3]
+    with pytest.raises(StateError, match="of 3 instances, there are 2 here"):
+        opened(file, size=2).restore(state)
+    for bad in (b"", state[:40], state[5:]):
+        with pytest.raises(StateError, match=r"cut short|not the saved state"):
+            engine.restore(bad)
+
+
+def test_events_without_end_before_the_end_of_a_step_stop_the_run(opened, tmp_path):
+    code = "m->next_event_defined = 1; m->next_event = nextafter(m->s.time, 10.0);"
+    with pytest.raises(FmuStepError, match="does not reach the end of the step"):
+        opened(foretelling(tmp_path, code), size=1).advance(np.zeros((1, 1)), time_s=0.0, dt_s=1.0)
 
 
 def test_an_event_that_asks_to_end_ends_the_run(opened, tmp_path):
@@ -261,6 +348,61 @@ def test_the_state_of_one_instance_of_all_devices_comes_back(opened, array_file)
 def test_a_size_that_does_not_fit_is_refused(opened, array_file, options, message):
     with pytest.raises(FmuMappingError, match=message):
         opened(array_file, **options)
+
+
+def fixed_at_three(file: Path, variable: str) -> Path:
+    """Copy an array FMU with the dimension of a variable fixed at 3."""
+
+    def edit(xml: bytes) -> bytes:
+        at = xml.index(f'name="{variable}"'.encode())
+        dimension = re.compile(rb'<Dimension valueReference="\d+"/>')
+        return xml[:at] + dimension.sub(b'<Dimension start="3"/>', xml[at:], count=1)
+
+    return changed(file, file.with_name("fixed.fmu"), edit={"modelDescription.xml": edit})
+
+
+@pytest.mark.parametrize("variable", ["u", "y"])
+def test_three_values_of_one_thing_are_not_taken_for_one_value_of_three_devices(opened, array_file, variable):
+    file = fixed_at_three(array_file, variable)
+    with pytest.raises(
+        FmuMappingError,
+        match=rf"{variable} of fixed.fmu has 3 values \(3\) for 3 devices; take one whose size is n",
+    ):
+        opened(file, size=3, array_size="n")
+
+
+def test_three_values_of_one_parameter_are_not_taken_for_one_of_each_device(opened, array_file):
+    file = fixed_at_three(array_file, "k")
+    with pytest.raises(FmuMappingError, match=r"k has 3 values in the FMU, not one for each of 3 devices"):
+        opened(file, size=3, array_size="n", parameters={"k": np.ones(3)})
+
+
+@pytest.mark.parametrize("size", [2, 2.0, np.array([2.0, 2.0]), np.array([1.0, 2.0])], ids=str)
+def test_sizes_that_are_given_as_parameters_count_in_the_shapes(opened, array_file, size):
+    """The start value of n is 1; with 2 a variable has two values for one device, in whatever way that is written."""
+    with pytest.raises(FmuMappingError, match=r"u of fleet.fmu has 2 values for one device"):
+        opened(array_file, size=2, parameters={"n": size})
+    engine = opened(array_file, size=2, parameters={"n": np.ones(2)})
+    assert engine.advance(np.array([[1.0, 2.0]]), time_s=0.0, dt_s=1.0).tolist() == [[1.0, 2.0]]
+
+
+def test_a_second_size_counts_in_the_shapes_of_a_fleet_in_one_instance(opened, array_file):
+    """u has the dimensions n and m: with m = 2 it has two values for each device."""
+
+    def edit(xml: bytes) -> bytes:
+        at = xml.index(b'name="u"')
+        rest = xml[at:].replace(b"/></Float64>", b'/><Dimension valueReference="77"/></Float64>', 1)
+        more = b'<UInt64 name="m" valueReference="77" causality="structuralParameter" variability="fixed" start="1"/>'
+        return (xml[:at] + rest).replace(b"</ModelVariables>", more + b"</ModelVariables>")
+
+    file = changed(array_file, array_file.with_name("two.fmu"), edit={"modelDescription.xml": edit})
+    with pytest.raises(FmuMappingError, match=r"u of two.fmu has 6 values \(n x m\) for 3 devices"):
+        opened(file, size=3, array_size="n", parameters={"m": 2})
+
+
+def test_a_variable_with_more_values_than_memory_is_refused(opened, array_file):
+    with pytest.raises(FmuMappingError, match=r"k of fleet.fmu has 4000000000 values"):
+        opened(array_file, size=1, parameters={"n": 4_000_000_000, "k": 1.0})
 
 
 def test_an_fmu_without_a_structural_parameter_says_so(opened, tmp_path):

@@ -234,7 +234,8 @@ def test_a_description_that_cannot_be_read_is_an_archive_error(tmp_path, xml, wh
 def test_a_value_reference_that_no_call_takes_is_an_archive_error(tmp_path, xml, reference):
     changed = xml.replace('valueReference="3"', f'valueReference="{reference}"')
     with pytest.raises(
-        FmuArchiveError, match=rf"pump\.fmu: variable (on|label) has the value reference {reference}, it must be"
+        FmuArchiveError,
+        match=rf"pump\.fmu: variable (on|label) has the value reference {reference}, it must be",
     ):
         read_info(fmu(tmp_path, changed))
 

@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import itertools
+import math
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +39,8 @@ class _Bound:
     """
 
     component: Any = None
+    next_event_s: float = math.inf
+    """When the FMU has its next event, where steps are to end there (FMI 3.0 Co-Simulation)."""
 
     def __init__(self, unpacked: UnpackedFmu, *, identifier: str, name: str, log: MessageLog) -> None:
         """Load the library; the instance is not made yet."""

@@ -153,9 +153,7 @@ def start_values(info: FmuInfo, spec: FleetSpec) -> StartValues:
     for name, value in given.items():
         variable = find_variable(info, name)
         _check_settable(info, variable)
-        entries[_mode(variable)].append(
-            _entry(info, spec, variable, value=value, sizes=sizes)
-        )
+        entries[_mode(variable)].append(_entry(info, spec, variable, value=value, sizes=sizes))
     return StartValues(entries)
 
 

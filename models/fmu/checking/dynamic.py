@@ -68,9 +68,16 @@ def bounds(trial: Trial) -> Finding:
     low, high = ([getattr(entry, side) for entry in trial.watched] for side in ("low", "high"))
     lows = np.array([-np.inf if value is None else value for value in low])[:, np.newaxis]
     highs = np.array([np.inf if value is None else value for value in high])[:, np.newaxis]
+    slack = [
+        [
+            [0.0 if value is None else entry.rounding(value)]
+            for entry, value in zip(trial.watched, side, strict=True)
+        ]
+        for side in (low, high)
+    ]
     if not (np.isfinite(lows) | np.isfinite(highs)).any():
         return Finding.skipped("the outputs have no attributes min and max")
-    outside = (trial.base.values < lows) | (trial.base.values > highs)
+    outside = (trial.base.values < lows - slack[0]) | (trial.base.values > highs + slack[1])
     if not outside.any():
         return Finding.passed("outputs stay within their min and max")
     step, place, _ = np.argwhere(outside)[0]

@@ -156,11 +156,14 @@ class CoSimulationEngine:
             raise ValueError(f"{self._spec.label}: the fleet is closed")
 
     def _step(self, lot: Lot) -> None:
-        start = lot.start
-        while (stop := self._loop.step(lot, start=start)) is not None:
-            self._attend(stop)
-            start = stop.index + 1
-            self._read(lot, stop.index, start)
+        """Make the step of the instances of a lot."""
+        self._step_some(lot, lot.start, lot.stop)
+
+    def _step_some(self, lot: Lot, start: int, stop: int) -> None:
+        while (halted := self._loop.step(lot, start=start, stop=stop)) is not None:
+            self._attend(halted)
+            start = halted.index + 1
+            self._read(lot, halted.index, start)
 
     def _read(self, lot: Lot, start: int, stop: int) -> None:
         """Get the outputs of some instances without a step."""

@@ -6,18 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from models.errors import FmuMappingError
-from models.fmu.base import Engine, FleetSpec, FloatArray, FmuInfo, FmuVariable, UnpackedFmu
-from models.fmu.binding.instances import DISCARD, WARNING
-from models.fmu.binding.start_values import Mode, sizes_of, start_values, values_per_device
+from models.fmu.base import Engine, FleetSpec, FloatArray, FmuInfo, UnpackedFmu
+from models.fmu.binding.instances import DISCARD, OK, WARNING
+from models.fmu.binding.kernel import Phase
+from models.fmu.binding.start_values import Mode, check_one_value, start_values
 from models.fmu.binding.transfers import Direction, Layout, Port, groups_of, input_variables, output_variables
 from models.fmu.co_simulation.engine import CoSimulationEngine
+from models.fmu.co_simulation.fmi3_events import (
+    call,
+    cut_at_event,
+    handle_event,
+    has_event_until,
+    knows_events,
+    leave_event_mode,
+    split_events,
+    with_events,
+)
 from models.fmu.co_simulation.halts import Halt, resume
 from models.fmu.co_simulation.instances import make_instances
+from models.fmu.co_simulation.loops import Lot, Stop
 
 __all__ = ["Cs3Engine", "engine_of", "finish_initialisation", "open_cs3"]
-
-_MAX_EVENT_ROUNDS = 100
 
 
 class Cs3Engine(CoSimulationEngine):
@@ -42,11 +51,40 @@ class Cs3Engine(CoSimulationEngine):
         for lot in self._loop.lots:
             for number in sorted(changed.intersection(range(lot.start, lot.stop))):
                 halt = self._halt(number, 0)
-                _call(halt, "fmi3EnterEventMode")
+                call(halt, "fmi3EnterEventMode")
                 stop = self._loop.set_at_event(lot, number)
                 if stop is not None:
                     self._attend(stop)
-                _leave_event_mode(halt)
+                leave_event_mode(halt, self._info, at_s=halt.time_s)
+
+    def _step(self, lot: Lot) -> None:
+        """Make the step of the instances of a lot; those with an event in it each on their own, up to it and on."""
+        end_s = self._loop.span[0] + self._loop.span[1]
+        start = lot.start
+        if knows_events(self._info):
+            for number in range(lot.start, lot.stop):
+                if has_event_until(self._instances[number], end_s):
+                    self._step_some(lot, start, number)
+                    self._step_through_events(lot, number)
+                    start = number + 1
+        self._step_some(lot, start, lot.stop)
+
+    def _step_through_events(self, lot: Lot, number: int) -> None:
+        halted = self._loop.set_inputs(lot, number)
+        if halted is not None:
+            self._attend(halted)
+        self._loop.report_unbegun()
+        self._attend(Stop(number, Phase.STEPPING, OK))
+        self._read(lot, number, number + 1)
+
+    def save(self) -> bytes:
+        """Return the serialised state of all instances.
+
+        Raises:
+            StateError: the FMU cannot give it.
+        """
+        state = super().save()
+        return with_events(state, self._instances) if knows_events(self._info) else state
 
     def restore(self, state: bytes) -> None:
         """Set a serialised state.
@@ -54,7 +92,12 @@ class Cs3Engine(CoSimulationEngine):
         Raises:
             StateError: the FMU cannot, or the state is of another fleet.
         """
+        times = [math.inf] * len(self._instances)
+        if knows_events(self._info):
+            times, state = split_events(state, instances=len(times), label=self._spec.label)
         super().restore(state)
+        for instance, next_event_s in zip(self._instances, times, strict=True):
+            instance.next_event_s = next_event_s
         self._all_changed = True
 
 
@@ -69,8 +112,7 @@ def open_cs3(unpacked: UnpackedFmu, spec: FleetSpec) -> Engine:
     info = unpacked.info
     values = start_values(info, spec)
     variables_in, variables_out = input_variables(info, spec.inputs), output_variables(info, spec.outputs)
-    for variable in (*variables_in, *variables_out):
-        _check_one_value(spec, info, variable)
+    check_one_value(info, spec, (*variables_in, *variables_out))
 
     def initialise(instance: Any, device: int) -> None:
         if values.has(Mode.CONFIGURATION):
@@ -125,17 +167,7 @@ def finish_initialisation(instance: Any, spec: FleetSpec, info: FmuInfo) -> None
     """Leave the event mode in which the initialisation of an FMU with event mode ends."""
     if info.has_event_mode:
         halt = Halt(spec.label, info.file.name, instance.instanceName, instance, 0.0, 0.0, 0)
-        _leave_event_mode(halt)
-
-
-def _check_one_value(spec: FleetSpec, info: FmuInfo, variable: FmuVariable) -> None:
-    chosen = {name: value for name, value in spec.parameters.items() if isinstance(value, int)}
-    count = values_per_device(variable, sizes_of(info, chosen))
-    if count != 1:
-        raise FmuMappingError(
-            f"{spec.label}: {variable.name} of {info.file.name} has {count} values for one device; name the structural "
-            "parameter that is the number of devices (array), or take a variable with one value"
-        )
+        leave_event_mode(halt, info, at_s=0.0)
 
 
 def _finish(halt: Halt, info: FmuInfo) -> None:
@@ -156,7 +188,7 @@ def _finish(halt: Halt, info: FmuInfo) -> None:
         reached_s = _reached(halt)
 
     def attempt(now: float, length: float) -> float:
-        piece = _do_step(halt, now, length)
+        piece = _do_step(halt, now, cut_at_event(halt.instance, now_s=now, length_s=length))
         if piece.status > WARNING:
             if piece.status != DISCARD:
                 raise halt.refused("fmi3DoStep", piece.status)
@@ -177,10 +209,10 @@ def _handle(piece: Halt, halt: Halt, info: FmuInfo) -> float:
     """Do what a successful piece of a step asks for; return the time reached."""
     if piece.terminate:
         raise halt.asked_to_end()
-    if piece.event and info.has_event_mode:
-        _call(halt, "fmi3EnterEventMode")
-        _leave_event_mode(halt)
-    return _reached(piece) if piece.early else piece.end_s
+    reached_s = _reached(piece) if piece.early else piece.end_s
+    if (piece.event or halt.instance.next_event_s <= reached_s) and info.has_event_mode:
+        handle_event(halt, info, at_s=reached_s)
+    return reached_s
 
 
 def _do_step(halt: Halt, now: float, length: float) -> Halt:
@@ -202,36 +234,3 @@ def _do_step(halt: Halt, now: float, length: float) -> Halt:
         early=early,
         last_time_s=last.value,
     )
-
-
-def _call(halt: Halt, function: str) -> None:
-    status = halt.instance.status_of(function, halt.instance.component)
-    if status > WARNING:
-        raise halt.refused(function, status)
-
-
-def _leave_event_mode(halt: Halt) -> None:
-    """Update the discrete states until they stand still and go back to stepping."""
-    for _ in range(_MAX_EVENT_ROUNDS):
-        more, terminate = _update_discrete_states(halt)
-        if terminate:
-            raise halt.asked_to_end()
-        if not more:
-            _call(halt, "fmi3EnterStepMode")
-            return
-    raise halt.error(
-        f"its discrete states do not stand still after {_MAX_EVENT_ROUNDS} rounds of an event",
-        "check parameters and inputs",
-    )
-
-
-def _update_discrete_states(halt: Halt) -> tuple[bool, bool]:
-    flags = [ctypes.c_bool(False) for _ in range(5)]
-    next_time = ctypes.c_double(0.0)
-    pointers = [ctypes.byref(flag) for flag in flags]
-    status = halt.instance.status_of(
-        "fmi3UpdateDiscreteStates", halt.instance.component, *pointers, ctypes.byref(next_time)
-    )
-    if status > WARNING:
-        raise halt.refused("fmi3UpdateDiscreteStates", status)
-    return flags[0].value, flags[1].value

@@ -1,10 +1,17 @@
 """FMI 3.0 Co-Simulation: all devices in ONE instance, each variable an array of N values."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from models.errors import FmuMappingError
 from models.fmu.base import Engine, FleetSpec, FmuInfo, FmuVariable, UnpackedFmu
-from models.fmu.binding.start_values import Mode, sizes_of, start_values, values_per_device
+from models.fmu.binding.start_values import (
+    Mode,
+    chosen_sizes,
+    is_per_device,
+    start_values,
+    values_per_device,
+)
 from models.fmu.binding.transfers import Layout, Port, input_variables, output_variables
 from models.fmu.co_simulation.fmi3 import engine_of, finish_initialisation
 from models.fmu.co_simulation.instances import make_instances
@@ -23,12 +30,13 @@ def open_cs3_array(unpacked: UnpackedFmu, spec: FleetSpec) -> Engine:
         FmuError: the instance cannot be made or initialised.
     """
     info = unpacked.info
-    sizes = sizes_of(info, {_size_parameter(info, spec): spec.size})
+    _check_size_parameter(info, spec)
     values = start_values(info, spec)
+    sizes = chosen_sizes(info, spec)
     variables_in, variables_out = input_variables(info, spec.inputs), output_variables(info, spec.outputs)
 
     def port(row: int, variable: FmuVariable) -> Port:
-        return Port(row, variable, _layout(spec, info, variable, count=values_per_device(variable, sizes)))
+        return Port(row, variable, _layout(info, spec, variable, sizes))
 
     ports_in = [port(row, variable) for row, variable in enumerate(variables_in)]
     ports_out = [port(row, variable) for row, variable in enumerate(variables_out)]
@@ -47,8 +55,8 @@ def open_cs3_array(unpacked: UnpackedFmu, spec: FleetSpec) -> Engine:
     return engine_of(spec, info, instances, ports_in=ports_in, ports_out=ports_out)
 
 
-def _size_parameter(info: FmuInfo, spec: FleetSpec) -> str:
-    """Return the name of the structural parameter that is the number of devices."""
+def _check_size_parameter(info: FmuInfo, spec: FleetSpec) -> None:
+    """Refuse a number of devices that the FMU has no structural parameter for, or that it does not hold."""
     structural = [entry for entry in info.variables if entry.causality == "structuralParameter"]
     if spec.array_size is None or spec.array_size not in {entry.name for entry in structural}:
         names = ", ".join(entry.name for entry in structural)
@@ -61,15 +69,16 @@ def _size_parameter(info: FmuInfo, spec: FleetSpec) -> str:
         raise FmuMappingError(
             f"{spec.label}: {info.file.name} holds {high:g} devices at most, not {spec.size}; split them"
         )
-    return spec.array_size
 
 
-def _layout(spec: FleetSpec, info: FmuInfo, variable: FmuVariable, *, count: int) -> Layout:
+def _layout(info: FmuInfo, spec: FleetSpec, variable: FmuVariable, sizes: Mapping[str, int]) -> Layout:
+    """Return how the values lie; a dimension that has the right length by chance is none of devices."""
     if not variable.shape:
         return Layout.SHARED
-    if count != spec.size:
-        raise FmuMappingError(
-            f"{spec.label}: {variable.name} of {info.file.name} has {count} values for {spec.size} devices; take one whose "
-            f"size is {spec.array_size}"
-        )
-    return Layout.ARRAY
+    if is_per_device(variable, spec, sizes):
+        return Layout.ARRAY
+    shape = " x ".join(map(str, variable.shape))
+    raise FmuMappingError(
+        f"{spec.label}: {variable.name} of {info.file.name} has {values_per_device(variable, sizes)} values ({shape}) for "
+        f"{spec.size} devices; take one whose size is {spec.array_size}"
+    )

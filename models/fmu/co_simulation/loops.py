@@ -77,10 +77,15 @@ class Loop:
         """Calls of the loop that were answered with a warning, over all instances and steps."""
         return int(self._table[:, 1].sum())
 
-    def step(self, lot: Lot, *, start: int) -> Stop | None:
-        """Set inputs, make the step and get outputs from an instance on; return where it stopped before the end."""
-        lot.head[Head.START], lot.head[Head.STOP] = start, lot.stop
+    def step(self, lot: Lot, *, start: int, stop: int) -> Stop | None:
+        """Set inputs, make the step and get outputs of some instances; return where it stopped before the end."""
+        lot.head[Head.START], lot.head[Head.STOP] = start, stop
         return self._run(lot.head, lot.transfers)
+
+    def set_inputs(self, lot: Lot, number: int) -> Stop | None:
+        """Set the inputs of one instance without a step."""
+        n_setters = int(lot.head[Head.SETTERS])
+        return self._move(lot, lot.transfers[:n_setters], n_setters=n_setters, span=(number, number + 1))
 
     def get(self, lot: Lot, *, start: int, stop: int) -> Stop | None:
         """Get the outputs of some instances without a step."""
@@ -89,6 +94,11 @@ class Loop:
     def set_at_event(self, lot: Lot, number: int) -> Stop | None:
         """Set the discrete inputs of one instance."""
         return self._move(lot, lot.at_events, n_setters=len(lot.at_events), span=(number, number + 1))
+
+    def report_unbegun(self) -> None:
+        """Report of a step what an early return at its very begin would."""
+        self.flags[:] = 0, 0, 1
+        self.span[2] = self.span[0]
 
     def expect_set_state(self) -> None:
         """Tell the FMU from the next step on that a state of an earlier time may be set."""

@@ -242,6 +242,7 @@ class WorkerFleet:
                 f"t = {at_s:g} s (by {worst:.2g} relative): the state that the FMU saves is not complete, or its "
                 "solver starts anew from it"
             )
-        if self._since:
-            # progress: an FMU that dies after a number of steps would die again before the next state is saved
+        if self._since and self._restarts > 1:
+            # progress: an FMU that dies after a number of steps would die again before the next state is saved. Not at
+            # the first restart: a solver that starts anew from the saved state would change the results
             self._keep(self._ask(Request.SAVE, doing="while its state was saved"))

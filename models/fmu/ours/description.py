@@ -81,7 +81,14 @@ def model_description(
 
 def source_files(kind: DeviceKind, fmi: str) -> tuple[str, ...]:
     """Return the names of the C files of an FMU, those that are compiled."""
-    return (f"{kind.name}.c", "fmi_core.c", "fmi_log.c", "fmi_state.c", "fmi_resources.c", f"fmi{fmi[0]}_shell.c")
+    return (
+        f"{kind.name}.c",
+        "fmi_core.c",
+        "fmi_log.c",
+        "fmi_state.c",
+        "fmi_resources.c",
+        f"fmi{fmi[0]}_shell.c",
+    )
 
 
 def build_description(kind: DeviceKind) -> bytes:

@@ -18,7 +18,7 @@ __all__ = ["read_info"]
 MAX_XML_BYTES = 100 * 10**6
 """Some 500 000 variables."""
 LARGEST_REFERENCE = 2**32 - 1
-"""A value reference is an unsigned int of 32 bits (FMI 2.0.4 section 2.1.2, FMI 3.0.2 section 2.2.3)."""
+"""A value reference is an unsigned int of 32 bits (FMI 2.0.4 section 2.1.2; fmi3PlatformTypes.h)."""
 LARGEST_SIDE = 2**31
 """Values along one dimension of a variable."""
 MAX_PROBLEMS = 50
