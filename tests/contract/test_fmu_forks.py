@@ -1,5 +1,6 @@
 """FMUs that start processes of their own: no wrong answer, the right reason for an end, and nothing left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,7 +25,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends
 
 ASLEEP = "sleep(600); _exit(0);"
 DAEMON = f"if (fork() == 0) {{ setsid(); {ASLEEP} }}"
-DAEMON_OF_ORPHAN = f"if (fork() == 0) {{ setsid(); if (fork() == 0) {{ setsid(); {ASLEEP} }} _exit(0); }}"
+DAEMON_OF_ORPHAN = f"""
+    int waitpid(int, int *, int);
+    int between = fork();
+    if (between == 0) {{ setsid(); if (fork() == 0) {{ setsid(); {ASLEEP} }} _exit(0); }}
+    waitpid(between, 0, 0);
+"""
+"""The daemon is there when the step is done, and what started it is not."""
 TIMEOUT_S = 60.0
 """A crash that is told as a hang takes that long, and the text is another."""
 
@@ -108,9 +115,9 @@ def test_a_crash_is_told_as_such_although_a_daemon_of_the_fmu_lives(
 @pytest.mark.parametrize("start", [DAEMON, DAEMON_OF_ORPHAN], ids=["child", "orphan"])
 def test_a_daemon_of_an_fmu_ends_with_its_fleet(place: Place, start: str) -> None:
     fleet = fleet_of(build_fmu(place.work, step_code=f"{start} y = u;"))
-    run(fleet, 1)
-    assert len(processes_with(str(place.temporary))) == 3
-    fleet.close()
+    with contextlib.closing(fleet):
+        run(fleet, 1)
+        assert len(processes_with(str(place.temporary))) == 3
     assert processes_with(str(place.temporary)) == []
 
 
