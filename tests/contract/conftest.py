@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fmu_leaks import Place, watched_place
 
 from twin.community.results import AreaShared, CommunityLine, MemberLine, PlantLine, Settlement
 from twin.results import write_columns
@@ -334,3 +336,10 @@ def make_community_run(make_stored_run):
         return folder
 
     return make
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """Give a test a place of its own, and fail if it leaves anything behind."""
+    with watched_place(tmp_path) as made:
+        yield made

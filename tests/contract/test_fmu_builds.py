@@ -191,7 +191,6 @@ def test_the_sources_call_each_other_one_way_only():
 
 
 def test_the_wheel_holds_fmus_and_sources(tmp_path):
-    pytest.importorskip("hatchling")
     command = (
         sys.executable,
         "-m",

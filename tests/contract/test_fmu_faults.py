@@ -1,14 +1,14 @@
 """FMUs with every kind of fault: each ends as it is defined to, and leaves nothing behind."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fmu_leaks import Place, watched_place
+from fmu_leaks import Place
 from tiny_fmus import Var, build_fmu
 from tiny_fmus_zips import bomb, changed, for_machine, with_entry, with_link
 
@@ -22,12 +22,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left be
 
 HANG_S = 2.0
 """Enough for a small FMU on a busy machine; a test of a hang takes that long."""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with watched_place(tmp_path) as made:
-        yield made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fmu_leaks import PATIENCE_S, Place, ended, processes_with, watched_place
+from fmu_leaks import PATIENCE_S, Place, ended, processes_with
 from tiny_fmus import build_fmu
 
 from models.errors import FmuCrashError
@@ -34,12 +33,6 @@ DAEMON_OF_ORPHAN = f"""
 """The daemon is there when the step is done, and what started it is not."""
 TIMEOUT_S = 60.0
 """A crash that is told as a hang takes that long, and the text is another."""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with watched_place(tmp_path) as made:
-        yield made
 
 
 def fleet_of(file: Path, **changes: Any) -> WorkerFleet:

@@ -1,52 +1,21 @@
 """Fleets whose process dies and is replaced: the same results as without, and an honest end where that is not possible."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fmu_leaks import Place, watched_place
+from fmu_leaks import Place
 from tiny_fmus import build_fmu
+from worker_fleets import DT_S, run, spec_of
 
-from models.devices.base import DeviceBlock
 from models.errors import FmuCrashError, FmuError
-from models.fmu.base import FleetSpec, FloatArray, OnFailure, Take, Wire
+from models.fmu.base import FleetSpec, OnFailure, Wire
 from models.fmu.fleet import FmuFleet
 from models.fmu.isolation.supervisor import MAX_RESTARTS, WorkerFleet
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is read from /proc")
-
-DT_S = 60.0
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with watched_place(tmp_path) as made:
-        yield made
-
-
-def spec_of(file: Path, **changes: Any) -> FleetSpec:
-    base: dict[str, Any] = {
-        "label": "devices[0] pump",
-        "file": file,
-        "size": 2,
-        "inputs": (Wire(signal="vm_pu", variable="u", factor=230.0),),
-        "outputs": (Wire(signal="p_kw", variable="y", factor=1000.0, take=Take.MEAN),),
-        "timeout_s": 20.0,
-    }
-    return FleetSpec(**{**base, **changes})
-
-
-def inputs_of(step: int) -> FloatArray:
-    return np.array([[1.0 + 0.01 * step, 0.9 - 0.02 * step]])
-
-
-def run(fleet: DeviceBlock, steps: int, first: int = 0) -> FloatArray:
-    return np.array(
-        [fleet.step(inputs_of(k), time_s=k * DT_S, dt_s=DT_S) for k in range(first, first + steps)]
-    )
 
 
 def one_of(file: Path, **changes: Any) -> FleetSpec:

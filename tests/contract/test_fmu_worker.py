@@ -4,54 +4,21 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
-from fmu_leaks import PATIENCE_S, Place, ended, processes_with, watched_place
+from fmu_leaks import PATIENCE_S, Place, ended, processes_with
 from tiny_fmus import build_fmu
+from worker_fleets import DT_S, run, spec_of
 
-from models.devices.base import DeviceBlock
 from models.errors import FmuCrashError, FmuError, FmuMappingError, FmuStepError, StateError
-from models.fmu.base import FleetSpec, FloatArray, Take, Wire
+from models.fmu.base import Wire
 from models.fmu.fleet import FmuFleet, open_fleet
 from models.fmu.isolation.supervisor import WorkerFleet
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is read from /proc")
-
-DT_S = 60.0
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with watched_place(tmp_path) as made:
-        yield made
-
-
-def spec_of(file: Path, **changes: Any) -> FleetSpec:
-    base: dict[str, Any] = {
-        "label": "devices[0] pump",
-        "file": file,
-        "size": 2,
-        "inputs": (Wire(signal="vm_pu", variable="u", factor=230.0),),
-        "outputs": (Wire(signal="p_kw", variable="y", factor=1000.0, take=Take.MEAN),),
-        "timeout_s": 20.0,
-    }
-    return FleetSpec(**{**base, **changes})
-
-
-def inputs_of(step: int) -> FloatArray:
-    return np.array([[1.0 + 0.01 * step, 0.9 - 0.02 * step]])
-
-
-def run(fleet: DeviceBlock, steps: int, first: int = 0) -> FloatArray:
-    return np.array(
-        [fleet.step(inputs_of(k), time_s=k * DT_S, dt_s=DT_S) for k in range(first, first + steps)]
-    )
-
 
 # --- the same as in this process ----------------------------------------------------------------------------------
 

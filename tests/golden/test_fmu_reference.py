@@ -6,6 +6,7 @@ Co-Simulation must agree bit for bit, Model Exchange within the tolerance of CVo
 
 from dataclasses import dataclass, field
 
+import fmpy
 import numpy as np
 import pytest
 from third_party_fmus import NAMES, fmu
@@ -69,7 +70,6 @@ def inputs_of(case: Case, interface: Interface) -> FloatArray:
 
 def reference(case: Case, interface: Interface, inputs: FloatArray, tolerance: float) -> FloatArray:
     """Return FMPy's outputs of one device, shape (steps + 1, outputs); inputs have shape (steps, inputs)."""
-    fmpy = pytest.importorskip("fmpy")
     model = fmpy.read_model_description(str(fmu(case.file)), validate=False)
     kinds = {
         entry.name: {"Boolean": np.bool_, "Int32": np.int32, "Int64": np.int64}
@@ -119,12 +119,11 @@ def fleet_values(case: Case, interface: Interface, inputs: FloatArray, tolerance
     )
     fleet = FmuFleet(spec)
     try:
-        values = [fleet.start()]
-        for step in range(N_STEPS):
-            values.append(fleet.step(inputs[step], time_s=step * STEP_S, dt_s=STEP_S))  # noqa: PERF401  # each step follows the last
+        start = fleet.start()
+        steps = [fleet.step(inputs[step], time_s=step * STEP_S, dt_s=STEP_S) for step in range(N_STEPS)]
+        return np.stack([start, *steps])
     finally:
         fleet.close()
-    return np.stack(values)
 
 
 def test_no_fmu_is_left_out() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fmpy
 import numpy as np
 import pytest
 from third_party_fmus import NAMES, fmu
@@ -164,7 +165,6 @@ def entry(at: int, name: str, case: Case) -> str:
 
 def by_fmpy(name: str, case: Case, given: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """Return the outputs at the end of each communication step as FMPy simulates; inputs are held over N_STEPS steps."""
-    fmpy = pytest.importorskip("fmpy")
     kinds = {"Boolean": np.bool_, "Int32": np.int32}
     model = fmpy.read_model_description(str(fmu(name)), validate=False)
     types = {variable.name: kinds.get(variable.type, np.float64) for variable in model.modelVariables}

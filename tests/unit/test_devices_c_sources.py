@@ -133,7 +133,7 @@ class Compiled:
     """N devices in the memory layout of the C sources: one row for each variable."""
 
     def __init__(self, library, kind, parameters):
-        self.library, self.kind = library, kind
+        self.binary, self.kind = library, kind
         self.entries = KINDS[kind].KIND.variables + KINDS[kind].STATES
         self.rows = np.array([np.broadcast_to(parameters.get(e.name, e.start), N) for e in self.entries])
         self.names = [entry.name for entry in self.entries]
@@ -141,16 +141,16 @@ class Compiled:
 
     def start(self):
         for device in range(N):
-            getattr(self.library, f"{self.kind}_start")(self.pointers, device)
+            getattr(self.binary, f"{self.kind}_start")(self.pointers, device)
 
     def problem(self):
-        return getattr(self.library, f"{self.kind}_problem")(self.pointers, 0)
+        return getattr(self.binary, f"{self.kind}_problem")(self.pointers, 0)
 
     def step(self, inputs, dt_s):
         for name, row in inputs.items():
             self.rows[self.names.index(name)] = row
         for device in range(N):
-            getattr(self.library, f"{self.kind}_step")(self.pointers, device, 0.0, dt_s)
+            getattr(self.binary, f"{self.kind}_step")(self.pointers, device, 0.0, dt_s)
 
     def results(self):
         return {

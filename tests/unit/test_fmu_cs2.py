@@ -240,7 +240,7 @@ def test_a_device_that_failed_is_freed_without_being_terminated(opened, tmp_path
         """,
     )
     engine = opened(file)
-    library = open_library(engine._instances[0].library.path)
+    library = open_library(engine._instances[0].binary.path)
     with pytest.raises(FmuStepError, match="'error'"):
         engine.advance(np.array([[1.0, 6.0, 1.0]]), time_s=0.0, dt_s=1.0)
     engine.close()
@@ -260,7 +260,7 @@ def test_after_fatal_no_function_of_the_fmu_is_called_again(opened, tmp_path, fm
         engine.advance(np.array([[1.0, 6.0, 7.0]]), time_s=0.0, dt_s=1.0)
     with pytest.raises(FmuError, match="is not called, the FMU has answered 'fatal' before"):
         engine._instances[0].terminate()
-    library = engine._instances[0].library
+    library = engine._instances[0].binary
     engine.close()
     assert library.handle.still_alive() == 3
 
@@ -396,7 +396,7 @@ def test_an_fmu_without_the_function_for_a_step_is_refused_when_it_is_opened(ope
 
 def test_an_fmu_that_cannot_be_terminated_is_freed_all_the_same(opened, tmp_path, fmi):
     engine = opened(build_fmu(tmp_path, fmi=fmi, omit=[f"fmi{fmi[0]}Terminate"]))
-    library = engine._instances[0].library
+    library = engine._instances[0].binary
     engine.close()
     assert library.users == 0
 

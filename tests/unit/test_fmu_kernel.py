@@ -105,7 +105,7 @@ def test_a_step_lets_other_threads_run(tmp_path, fmi):
     )
     with ExitStack() as stack:
         engine = opened(stack, file, size=1, inputs=("u",), outputs=("y",))
-        library: ctypes.CDLL = engine._instances[0].library.handle
+        library: ctypes.CDLL = engine._instances[0].binary.handle
 
         def let_go() -> None:
             while not library.is_inside():

@@ -129,9 +129,9 @@ def test_a_status_that_the_standard_does_not_know_is_told_by_its_number():
 def test_a_library_is_loaded_once_and_unloaded_with_its_last_instance(talker):
     first, _ = made(talker)
     second, _ = made(talker)
-    assert first.library is second.library
+    assert first.binary is second.binary
     assert first._functions is second._functions
-    file = Path(first.library.path)
+    file = Path(first.binary.path)
     first.free()
     assert is_loaded(file)
     second.free()
@@ -148,7 +148,7 @@ def test_an_instance_may_be_freed_twice(talker):
     first, _ = made(talker)
     first.free()
     first.freeInstance()
-    assert first.library.users == 0
+    assert first.binary.users == 0
 
 
 def test_a_missing_function_matters_only_when_it_is_called(tmp_path, fmi):
@@ -221,7 +221,7 @@ def test_devices_of_an_fmu_for_one_instance_per_process_have_images_of_their_own
     )
     with unpacked(file) as place:
         instances = [made(folder_of(place, device))[0] for device in range(3)]
-        assert len({instance.library.path for instance in instances}) == 3
+        assert len({instance.binary.path for instance in instances}) == 3
         step = f"fmi{fmi[0]}DoStep"
         assert len({instance.address(step) for instance in instances}) == 3
         with pytest.raises(FmuError, match="refuses to be instantiated"):

@@ -52,9 +52,9 @@ class _Bound:
         self.log = log
         self.key: int | None = None
         self.callbacks: Any = None
-        self.library = open_library(library_file(unpacked, identifier))
-        self.dll = self.library.handle
-        self._functions = self.library.functions(type(self))
+        self.binary = open_library(library_file(unpacked, identifier))
+        self.dll = self.binary.handle
+        self._functions = self.binary.functions(type(self))
         self._loaded = True
 
     def status_of(self, name: str, *arguments: Any) -> int:
@@ -66,13 +66,13 @@ class _Bound:
         return int(self._answer(name, arguments))
 
     def _answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        if self.library.fatal:
+        if self.binary.fatal:
             raise FmuError(f"{self.instanceName}: {name} is not called, the FMU has answered 'fatal' before")
         function = self._functions[name]
         result = function(*arguments)
         if function.restype is ctypes.c_int:
             self.log.warnings += result == WARNING
-            self.library.fatal = result == FATAL
+            self.binary.fatal = result == FATAL
         return result
 
     def _call(self, name: str, *arguments: Any) -> Any:
@@ -100,7 +100,7 @@ class _Bound:
         """Free the instance and give up the library; may be called again. After `fatal` nothing is called."""
         component, self.component = self.component, None
         try:
-            if component is not None and not self.library.fatal:
+            if component is not None and not self.binary.fatal:
                 name = "fmi2FreeInstance" if self.key is not None else "fmi3FreeInstance"
                 with kept_directory():
                     self._functions[name](component)
@@ -114,7 +114,7 @@ class _Bound:
             _names.discard(self.instanceName)
             if self.key is not None:
                 forget(self.key)
-            self.library.release()
+            self.binary.release()
 
 
 @functools.cache

@@ -145,7 +145,7 @@ class CoSimulationEngine:
         with kept_directory():
             try:
                 for number, instance in enumerate(instances):
-                    if number not in self._failed and not instance.library.fatal:
+                    if number not in self._failed and not instance.binary.fatal:
                         with contextlib.suppress(*ending):  # it is freed either way
                             instance.terminate()
             finally:
@@ -176,7 +176,7 @@ class CoSimulationEngine:
         instance = self._instances[stop.index]
         halt = self._halt(stop.index, stop.status)
         if stop.status == FATAL:
-            instance.library.fatal = True
+            instance.binary.fatal = True
         if stop.status == WARNING:
             instance.log.warnings += 1
         try:

@@ -97,7 +97,7 @@ def _last_time(instance: Any, *, begin: float, end: float) -> float:
             "fmi2GetRealStatus", instance.component, _LAST_SUCCESSFUL_TIME, ctypes.byref(value)
         )
     except FmuError:
-        if instance.library.fatal:
+        if instance.binary.fatal:
             raise
         return begin  # the function is missing
     told = status <= WARNING and math.isfinite(value.value)
@@ -112,7 +112,7 @@ def _was_terminated(instance: Any) -> bool:
             "fmi2GetBooleanStatus", instance.component, _TERMINATED, ctypes.byref(value)
         )
     except FmuError:
-        if instance.library.fatal:
+        if instance.binary.fatal:
             raise
         return False  # the function is missing
     return status <= WARNING and value.value != 0

@@ -57,7 +57,7 @@ class Halt:
         """Return the error of a status that nothing can be done about."""
         word = status_name(self.status if status is None else status)
         remedy = "take a smaller step, or check parameters and inputs with `twin fmu check`"
-        if self.instance.library.fatal:
+        if self.instance.binary.fatal:
             remedy = "the FMU is beyond repair in this process; check its parameters and inputs with `twin fmu check`"
         return self.error(f"{function} answered {word!r}", remedy)
 

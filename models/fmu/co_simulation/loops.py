@@ -69,7 +69,7 @@ class Loop:
         self._table = np.array([[instance.component, 0] for instance in instances], dtype=np.int64)
         self.lots = tuple(
             self._lot(list(members), version=version, groups=(inputs, outputs, at_events))
-            for _, members in itertools.groupby(enumerate(instances), key=lambda entry: id(entry[1].library))
+            for _, members in itertools.groupby(enumerate(instances), key=lambda entry: id(entry[1].binary))
         )
 
     @property

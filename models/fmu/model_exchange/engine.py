@@ -196,7 +196,7 @@ class ModelExchangeEngine:
         self._devices.append(device)
 
     def _terminate(self, number: int, instance: Any) -> None:
-        if number not in self._failed and not instance.library.fatal:
+        if number not in self._failed and not instance.binary.fatal:
             with contextlib.suppress(
                 fmpy_module("fmpy.fmi1").FMICallException, FmuError
             ):  # it is freed either way

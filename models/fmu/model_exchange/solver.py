@@ -235,7 +235,7 @@ class CVodeSolver:
     def _refusal(self) -> Exception:
         status = int(self._table[Slot.STATUS])
         if status == FATAL:
-            self._instance.library.fatal = True
+            self._instance.binary.fatal = True
         name = self._name(Slot(int(self._table[Slot.CALLED])))
         refusal: Exception = fmpy_module("fmpy.fmi1").FMICallException(function=name, status=status)
         return refusal
