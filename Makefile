@@ -44,11 +44,11 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.run-ready: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --editable ".[simbench,fmu]"
+	$(PIP) --editable ".[simbench,fmu,hil]"
 	$(PIP) $(THIRD_PARTY_FMUS)
 	touch $@
 
 $(VENV)/.test-ready: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --editable ".[simbench,fmu,third-party,bench,dev]"
+	$(PIP) --editable ".[simbench,fmu,hil,third-party,bench,dev]"
 	$(PIP) $(THIRD_PARTY_FMUS)
 	touch $(VENV)/.run-ready $@

@@ -1,0 +1,1 @@
+"""Emulated devices: registers in front of physics, served over Modbus as a real device would."""
