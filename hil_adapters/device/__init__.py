@@ -1,0 +1,1 @@
+"""A session with one device: link and register map together give samples."""

@@ -1,0 +1,1 @@
+"""SunSpec: definitions of models, discovery in a device, images for emulated devices."""
