@@ -11,12 +11,14 @@ HilError
 ├── GuardError          the guard refuses a write or a change of state
 │   └── TrippedError    the guard has tripped and waits for a person
 ├── GuardianError       the guardian process cannot start, has ended or does not answer
+├── FaultScriptError    a script of faults is wrong
 ├── RecordingError      a recording cannot be written or read
 └── SourceError         the source that feeds the grid's voltage to a device refuses or does not answer
 """
 
 __all__ = [
     "ExceptionReplyError",
+    "FaultScriptError",
     "GuardError",
     "GuardianError",
     "HilError",
@@ -79,6 +81,10 @@ class TrippedError(GuardError):
 
 class GuardianError(HilError):
     """The guardian process cannot start, has ended or does not answer."""
+
+
+class FaultScriptError(HilError):
+    """A script of faults is wrong."""
 
 
 class RecordingError(HilError):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.battery import BatteryFleet
 from models.devices.base import DeviceBlock
 from models.inverter import InverterFleet
+from twin.hil import HilPlan, WirePlan
 from twin.members import NOBODY, Communities
 from twin.signals import Axis
 
@@ -92,6 +93,8 @@ class BlockPlan:
     """The stored output that tells what a device lacked in a step [kWh]; it is counted in the key figures."""
     origin: str = "a model in arrays"
     """What computes the devices, for the manifest: for an FMU its file, fingerprint, tool, interface and where it runs."""
+    wire: WirePlan | None = None
+    """Where the devices are behind a register map; ``open`` then makes the model that runs beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,11 @@ class Plant:
     def n_homes(self) -> int:
         """Number of homes H."""
         return len(self.home_name)
+
+    @property
+    def hil(self) -> HilPlan:
+        """Devices behind a register map; a run with any needs real time and a guardian."""
+        return HilPlan(slots=tuple(slot for plan in self.blocks if plan.wire for slot in plan.wire.slots))
 
     @property
     def appliance_load(self) -> IntArray:

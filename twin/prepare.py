@@ -24,7 +24,7 @@ from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
 from twin.signals import Axis
-from twin.simulators.blocks import open_blocks
+from twin.simulators.blocks import beside, open_blocks
 from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
@@ -114,13 +114,13 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
 
 
 def start_devices(prepared: Prepared) -> None:
-    """Start every device that keeps its own state, and end it again.
+    """Start every device that keeps its own state, and end it again; devices on the wire are left alone.
 
     Raises:
         InputError: one cannot start; the message names it.
     """
     try:
-        with open_blocks(prepared.plant):
+        with open_blocks(beside(prepared.plant)):
             pass
     except ModelError as error:
         raise InputError(str(error)) from error

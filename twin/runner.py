@@ -1,90 +1,23 @@
 """Runs every strategy of a scenario on the same feeder and days, and stores what comes out."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
 
 from twin.clock import ZONE
 from twin.control.management.levels import level_of
-from twin.errors import StoreError, TwinError
-from twin.kpis import KPIS, KpiAccumulator, KpiValue, Verdict, verdicts
-from twin.prepare import Prepared, prepare, signal_names
-from twin.results import (
-    Detail,
-    Manifest,
-    RunStatus,
-    StrategyWriter,
-    create_run_folder,
-    layout,
-    write_manifest,
-)
+from twin.errors import StoreError
+from twin.live.session import check_live
+from twin.prepare import Prepared, prepare
+from twin.results import Manifest, RunStatus, create_run_folder, layout, write_manifest
 from twin.results.disk import write_atomic
-from twin.results.tables import write_rows
-from twin.runner_files import cautions_of, feeder_json, notes_of, selected_positions
+from twin.runner_files import cautions_of, feeder_json, notes_of
 from twin.runner_reinforcement import reinforcement_json
-from twin.runner_settle import Accounts
+from twin.runner_strategy import Progress, RunOptions, SilentProgress, StrategyResult, run_strategy
 from twin.scenario import LoadedScenario
-from twin.signals import Chunk
-from twin.units import SECONDS_PER_DAY
-from twin.world import StrategyRun, run_world
 
 __all__ = ["Progress", "RunOptions", "RunResult", "SilentProgress", "StrategyResult", "run"]
-
-
-class Progress(Protocol):
-    """Follows a run."""
-
-    def begin(self, strategy: str, n_steps: int) -> None:
-        """Say that a strategy starts."""
-        ...
-
-    def step(self, strategy: str, done: int) -> None:
-        """Say how many steps are done."""
-        ...
-
-    def end(self, strategy: str, status: RunStatus) -> None:
-        """Say how a strategy ended."""
-        ...
-
-
-class SilentProgress:
-    """Says nothing."""
-
-    def begin(self, strategy: str, n_steps: int) -> None:
-        """Do nothing."""
-
-    def step(self, strategy: str, done: int) -> None:
-        """Do nothing."""
-
-    def end(self, strategy: str, status: RunStatus) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run differs from what the scenario file says."""
-
-    strategies: Sequence[str] | None = None
-    """Names to run; None for all."""
-    out: Path | str = Path("results")
-    """Folder that gets ``<scenario>/<run>/``."""
-    changed: dict[str, Any] = field(default_factory=dict)
-    """Scenario values that were overridden, for the manifest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyResult:
-    """What came out of one strategy."""
-
-    name: str
-    label: str
-    status: RunStatus
-    message: str
-    values: tuple[KpiValue, ...]
-    verdicts: tuple[Verdict, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +33,16 @@ class RunResult:
     def failed(self) -> tuple[StrategyResult, ...]:
         """Strategies that did not finish."""
         return tuple(entry for entry in self.strategies if entry.status is not RunStatus.FINISHED)
+
+    @property
+    def interrupted(self) -> bool:
+        """True if the user stopped a run in real time, which ends in order."""
+        return any(entry.status is RunStatus.INTERRUPTED for entry in self.strategies)
+
+    @property
+    def invalid(self) -> bool:
+        """True if a run in real time does not count: too late, or too many readings missing."""
+        return any(entry.live is not None and entry.live.invalid for entry in self.strategies)
 
     @property
     def violated(self) -> bool:
@@ -121,6 +64,8 @@ def run(
     options = RunOptions() if options is None else options
     progress = SilentProgress() if progress is None else progress
     prepared = prepare(loaded, options.strategies)
+    if options.replay is None:
+        check_live(prepared.plant.hil, loaded.scenario.live, options.live.mode)
     created = datetime.now(UTC)
     stamp = created.astimezone(ZONE)
     folder = create_run_folder(Path(options.out), loaded.scenario.name, stamp)
@@ -132,11 +77,12 @@ def run(
             progress.begin(name, prepared.plant.n_steps)
             manifest = manifest.with_strategy(name, RunStatus.RUNNING)
             write_manifest(folder, manifest)
-            result, steps, told = _run_strategy(folder, prepared, name, progress)
-            manifest = manifest.with_cautions(*(f"{result.label}: {event}" for event in told))
-            manifest = manifest.with_strategy(name, result.status, steps_done=steps, message=result.message)
+            result, steps = run_strategy(folder, prepared, name, progress=progress, options=options)
+            manifest = _noted(manifest, result, steps)
             results.append(result)
             progress.end(name, result.status)
+            if result.status is RunStatus.INTERRUPTED:
+                break
     except BaseException as error:
         status = RunStatus.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunStatus.FAILED
         _try_to_finish(folder, manifest, status)
@@ -144,6 +90,7 @@ def run(
     outcome = RunResult(folder=folder, strategies=tuple(results), cautions=manifest.cautions)
     _write_reinforcement(folder, prepared, outcome)
     status = RunStatus.FAILED if outcome.failed else RunStatus.FINISHED
+    status = RunStatus.INTERRUPTED if outcome.interrupted else status
     write_manifest(folder, manifest.finish(status, finished=datetime.now(UTC)))
     return outcome
 
@@ -187,76 +134,14 @@ def _json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _run_strategy(
-    folder: Path, prepared: Prepared, name: str, progress: Progress
-) -> tuple[StrategyResult, int, tuple[str, ...]]:
-    """Return what came out of a strategy, the number of steps stored, and what devices had to tell."""
-    label = prepared.loaded.scenario.strategies[name].label
-    accumulator, accounts = KpiAccumulator(prepared.context), Accounts(prepared)
-
-    def on_chunk(chunk: Chunk) -> None:
-        accumulator.add(chunk)
-        accounts.add(chunk)
-
-    writer = _writer(folder / name, prepared, on_chunk)
-    work = _work(prepared, name, writer)
-    try:
-        with writer:
-            writer.event("started", 0, strategy=name)
-            told = run_world(work, lambda done: progress.step(name, done))
-        closing = accounts.close(work.controller, accumulator.battery_change_kwh())
-        writer.event("finished", prepared.plant.n_steps, strategy=name)
-    except StoreError:
-        raise
-    except TwinError as error:
-        writer.event("failed", writer.next_step, strategy=name, message=str(error))
-        failed = StrategyResult(
-            name=name, label=label, status=RunStatus.FAILED, message=str(error), values=(), verdicts=()
-        )
-        return failed, writer.next_step, ()
-    closing.write(folder / name, prepared)
-    values = _in_order((*accumulator.values(), *closing.values))
-    write_rows(folder / name / layout.KPI, [asdict(value) for value in values])
-    write_rows(folder / name / layout.ELEMENTS, accumulator.elements())
-    finished = StrategyResult(
-        name=name,
-        label=label,
-        status=RunStatus.FINISHED,
-        message="",
-        values=values,
-        verdicts=verdicts(values, prepared.context),
-    )
-    return finished, prepared.plant.n_steps, told
-
-
-def _in_order(values: Sequence[KpiValue]) -> tuple[KpiValue, ...]:
-    found = {value.name: value for value in values}
-    return tuple(found[entry.name] for entry in KPIS if entry.name in found)
-
-
-def _writer(folder: Path, prepared: Prepared, on_chunk: Callable[[Chunk], None]) -> StrategyWriter:
-    return StrategyWriter(
-        folder,
-        names=signal_names(prepared),
-        detail=Detail(prepared.loaded.scenario.output.detail),
-        selected=selected_positions(prepared),
-        steps_per_part=SECONDS_PER_DAY // prepared.plant.dt_s,
-        on_chunk=on_chunk,
-    )
-
-
-def _work(prepared: Prepared, name: str, sink: StrategyWriter) -> StrategyRun:
-    controller, forecast = prepared.controller(name)
-    return StrategyRun(
-        plant=prepared.plant,
-        feeder=prepared.feeder,
-        engine=prepared.engine,
-        controller=controller,
-        site=prepared.site,
-        forecast=forecast,
-        sink=sink,
-        external=prepared.external,
-    )
+def _noted(manifest: Manifest, result: StrategyResult, steps: int) -> Manifest:
+    """Return the manifest with what became of a strategy."""
+    cautions = [f"{result.label}: {event}" for event in result.told]
+    if result.live is not None:
+        cautions += [f"{result.label}: the run does not count: {reason}" for reason in result.live.invalid]
+        manifest = manifest.with_live(result.name, live=result.live.details, invalid=result.live.invalid)
+    manifest = manifest.with_cautions(*cautions)
+    return manifest.with_strategy(result.name, result.status, steps_done=steps, message=result.message)
 
 
 def _try_to_finish(folder: Path, manifest: Manifest, status: RunStatus) -> None:

@@ -11,7 +11,20 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RECORDED", "SIGNALS", "Axis", "Chunk", "Sign", "Signal", "recorded_on", "signal"]
+__all__ = [
+    "AS_MUCH_AS_POSSIBLE_KW",
+    "RECORDED",
+    "SIGNALS",
+    "Axis",
+    "Chunk",
+    "Sign",
+    "Signal",
+    "recorded_on",
+    "signal",
+]
+
+AS_MUCH_AS_POSSIBLE_KW = 1e9
+"""Stands for no limit towards a device with a state of its own: FMUs take no infinities."""
 
 
 class Axis(StrEnum):

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import mosaik
@@ -14,15 +14,18 @@ from models.feeder.base import Engine, Feeder
 from twin.clock import local_iso
 from twin.control.base import Controller, Forecast, Site
 from twin.errors import RunError
+from twin.hil import DeviceExchange
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.adapter import MODEL, CoreSimulator, RunState
 from twin.simulators.blocks import Blocks, no_blocks, open_blocks, said_with_blocks
+from twin.simulators.clock import ClockCore
 from twin.simulators.control import ControlCore
 from twin.simulators.devices import DevicesCore
 from twin.simulators.exogenous import ExogenousCore, ExternalInput
 from twin.simulators.feeder import FeederCore
 from twin.simulators.group import GROUPS, Group, links
+from twin.simulators.pace import Pace, Unpaced
 from twin.simulators.ports import StepCore
 from twin.simulators.recorder import RecorderCore, Sink
 from twin.simulators.wiring import check_wiring
@@ -71,6 +74,10 @@ class StrategyRun:
     external: Sequence[ExternalSource] = ()
     stall_s: float = 120.0
     """A third-party simulator that delivers nothing for this long is given up."""
+    pace: Pace = field(default_factory=Unpaced)
+    """When each step may start."""
+    exchange: DeviceExchange | None = None
+    """How devices on the wire are reached; needed where the plant has any."""
 
 
 def run_world(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, ...]:
@@ -105,7 +112,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
     asyncio.get_running_loop().set_exception_handler(_quiet_at_shutdown)
     state, blocks = RunState(), no_blocks()
     try:
-        with open_blocks(run.plant) as blocks:
+        with open_blocks(run.plant, run.exchange) as blocks:
             await _step_to_the_end(run, on_step, state, blocks)
     except RunError as error:
         raise type(error)(_at(run.plant, state, str(error), blocks)) from error
@@ -120,7 +127,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
 async def _step_to_the_end(
     run: StrategyRun, on_step: Callable[[int], None], state: RunState, blocks: Blocks
 ) -> None:
-    sink = _CountingSink(run.sink, on_step)
+    sink = _CountingSink(run.sink, on_step, run.pace)
     cores = step_cores(run, sink, blocks)
     check_wiring(cores, [source.port for source in run.external])
     before_first = before_first_step(run.plant)
@@ -188,7 +195,7 @@ def axis_sizes(plant: Plant, feeder: Feeder) -> dict[Axis, int]:
 
 
 def step_cores(run: StrategyRun, sink: Sink, blocks: Blocks) -> dict[str, StepCore]:
-    """Return the five cores of a run by name, in the order of the step; ``blocks`` stay open while they are used."""
+    """Return the cores of a run by name, in the order of the step; ``blocks`` stay open while they are used."""
     plant = run.plant
     sizes = axis_sizes(plant, run.feeder)
     inputs = [
@@ -196,6 +203,7 @@ def step_cores(run: StrategyRun, sink: Sink, blocks: Blocks) -> dict[str, StepCo
         for source in run.external
     ]
     cores: tuple[StepCore, ...] = (
+        ClockCore(dt_s=plant.dt_s, pace=run.pace),
         ExogenousCore(plant, sizes, inputs, blocks=blocks),
         ControlCore(plant, sizes, controller=run.controller, site=run.site, forecast=run.forecast),
         DevicesCore(plant, sizes, blocks=blocks),
@@ -284,12 +292,14 @@ def _check_finished(plant: Plant, state: RunState) -> None:
 class _CountingSink:
     """Passes steps on and counts them."""
 
-    def __init__(self, sink: Sink, on_step: Callable[[int], None]) -> None:
+    def __init__(self, sink: Sink, on_step: Callable[[int], None], pace: Pace) -> None:
         self._sink = sink
         self._on_step = on_step
+        self._pace = pace
         self.steps = 0
 
     def append(self, step: int, values: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]) -> None:
         self._sink.append(step, values)
         self.steps = step + 1
+        self._pace.end_step(step)
         self._on_step(self.steps)

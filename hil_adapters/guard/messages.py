@@ -14,11 +14,14 @@ from hil_adapters.wire.base import Target
 __all__ = [
     "DeviceConfig",
     "DeviceImage",
+    "DeviceReport",
+    "FinalReport",
     "GuardState",
     "GuardianConfig",
     "Image",
     "Limits",
     "SetPoints",
+    "TlsFiles",
 ]
 
 
@@ -28,9 +31,9 @@ class GuardState(StrEnum):
     OFF = "off"
     """No connection."""
     DRY_RUN = "dry_run"
-    """Set-points are checked and logged; nothing goes to the wire."""
+    """Polled; set-points are checked and logged as they would be written, no write goes to the wire."""
     READ_ONLY = "read_only"
-    """Polled, never written."""
+    """Polled, never written; set-points are refused."""
     ARMED = "armed"
     TRIPPED = "tripped"
     """Latched: the safe state was written, only a person resets it."""
@@ -43,6 +46,16 @@ class Limits:
     low: float
     high: float
     ramp_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Files of Modbus/TCP Security, all PEM."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+    """Certificates of those who sign for devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +72,12 @@ class DeviceConfig:
     emulated: bool
     """Whether this run started it; then it needs neither an acceptance test nor a typed confirmation."""
     limits: dict[str, Limits] = field(default_factory=dict)
-    """By command."""
+    """By command; or by measured signal: ``soc`` stops charging and discharging at its bounds, any other signal trips
+    the guard where it leaves them."""
     acceptance_file: Path | None = None
     """Report of its acceptance test; needed to arm a device that is not emulated."""
+    tls: TlsFiles | None = None
+    """With it the connection is Modbus/TCP Security; a target must not hold a context, which cannot leave its process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +95,9 @@ class GuardianConfig:
     """Arming expires after this time [s]."""
     folder: Path
     """Gets audit.jsonl, frames and samples."""
+    step_s: float | None = None
+    """Time that one step of the run stands for [s]; needed to arm a device that is not emulated: steps that come faster
+    trip the guard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +129,25 @@ class Image:
     devices: dict[str, DeviceImage]
     events: tuple[str, ...]
     """What happened since the last image, in words: trips, reconnects, contention, refused set-points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReport:
+    """How one device was left."""
+
+    state: GuardState
+    released: bool
+    """Whether nothing of this guardian is in force in the device: released or at its safe value, and read back."""
+    text: str
+    writes: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalReport:
+    """What a guardian says when it ends."""
+
+    reason: str
+    devices: dict[str, DeviceReport]
+    events: tuple[str, ...]
+    """Those that no image has told yet."""

@@ -125,7 +125,10 @@ class Discovery(_Part):
 class Point(_Part):
     """One value of a device."""
 
-    name: str = Field(pattern=r"[A-Za-z_][A-Za-z0-9_.]*", description="Unique in the map.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.]*$",
+        description="Unique in the map; SunSpec: '103.W', '160.1.DCW'.",
+    )
     table: Table = Table.HOLDING
     address: int = Field(ge=0, le=65535, description="As on the wire, counted from 0.")
     type: ValueType
@@ -147,8 +150,19 @@ class Point(_Part):
     )
     high: float | None = None
     group: Literal["once", "slow", "fast"] = Field(default="slow", description="How often it is polled.")
+    role: Literal["value", "counter", "uptime"] = Field(
+        default="value",
+        description="counter: only grows, and rolls over at the end of its type; uptime: grows until the device restarts. "
+        "A point behind a signal e_... is a counter without saying so.",
+    )
+    frozen_after_s: float | None = Field(
+        default=None, gt=0, description="The same reading for longer than this is uncertain [s]."
+    )
     bits: dict[int, str] = Field(default_factory=dict, description="Names of bits.")
     values: dict[int, str] = Field(default_factory=dict, description="Names of values.")
+    overlaps: tuple[str, ...] = Field(
+        default=(), description="Points that share registers with this one on purpose."
+    )
     text: str = ""
     page: str = Field(default="", description="Where the manual says so.")
 
@@ -211,6 +225,10 @@ class SignalBinding(_Part):
     )
     percent_of: PointRef | None = Field(default=None, description="The point is a percentage of this one.")
     factor: float = Field(default=1.0, description="For what units and signs do not say.")
+    factor_unit: str | None = Field(
+        default=None,
+        description="Where the factor turns one quantity into another: 'kW/A' for kW of the signal per A of the point.",
+    )
 
 
 class CommandWrite(_Part):
@@ -221,7 +239,12 @@ class CommandWrite(_Part):
     sign: Literal["consumption", "generation", "none"] = "none"
     percent_of: PointRef | None = Field(default=None, description="Written as a percentage of this point.")
     factor: float = 1.0
+    factor_unit: str | None = Field(
+        default=None,
+        description="Where the factor turns one quantity into another: 'A/kW' for A of the point per kW of the command.",
+    )
     from_watchdog: bool = Field(default=False, description="Writes the time of the watchdog of this command.")
+    optional: bool = Field(default=False, description="Left out where the device has none of the points.")
 
 
 class Command(_Part):
@@ -231,6 +254,10 @@ class Command(_Part):
     release: Annotated[tuple[CommandWrite, ...], Field(min_length=1)] = Field(
         description="What gives the device back to itself; constants."
     )
+    alternatives: tuple["Command", ...] = Field(
+        default=(),
+        description="Discovery: other sequences, of which the first is taken that the device has all points of.",
+    )
     text: str = ""
 
 
@@ -238,7 +265,7 @@ class RegisterMap(_Part):
     """A device as data."""
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"[a-z0-9][a-z0-9_-]*")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     kind: Literal["meter", "pv", "battery", "charger", "other"]
     source: Source

@@ -73,6 +73,8 @@ class RtuOverTcpTarget:
 
     host: str
     port: int
+    turnaround_s: float = 0.3
+    """As of a serial line; network included [s]."""
 
     def __str__(self) -> str:
         """Return it as a person writes it."""
@@ -143,7 +145,10 @@ class ModbusLink(Protocol):
         """Send a request and return the PDU of its answer, verified against the request.
 
         Function, unit, transaction, byte count and the echo of writes are checked. After a violation, after a timeout
-        with bytes left over, and after a loss the connection is closed; the caller opens it again.
+        with bytes left over, and after a loss the connection is closed; the caller opens it again. RTU stays open after
+        a violation and after a timeout: the line is kept silent for its turnaround instead.
+
+        ``timeout_s`` counts from the moment the request is sent, not while it waits for its turn.
 
         Raises:
             LinkTimeoutError, LinkLostError, ProtocolViolationError, ExceptionReplyError

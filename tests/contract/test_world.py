@@ -307,7 +307,8 @@ def test_a_bus_that_does_not_exist_is_a_mistake_of_the_scenario(load_small):
 
 def test_at_most_five_simulators_are_in_the_software_loop():
     cores = {row.source for row in CONNECTIONS} | {row.target for row in CONNECTIONS}
-    assert sorted(core for members in GROUPS.values() for core in members) == sorted(cores)
+    # the clock passes no values: it holds the step back
+    assert sorted(core for members in GROUPS.values() for core in members) == sorted({"clock", *cores})
     assert len(GROUPS) <= 5
     ends = {row.source for row in links()} | {row.target for row in links()}
     assert ends == set(GROUPS)

@@ -131,7 +131,7 @@ def test_the_strategy_of_scenario_07_is_the_users_own(play):
 
 
 def test_the_workshop_of_scenario_04_is_what_mosaik_csv_plays(play):
-    reader = play("04_third_party_simulator.yaml")
+    reader = play("08_third_party_simulator.yaml")
     assert reader.strategies == ("none", "self_consumption")
     strategy = reader.strategy("none")
     position = strategy.names(Axis.LOAD).index("workshop")

@@ -213,7 +213,7 @@ def test_detail_of_pv_is_read_in_its_units_and_written_again(load: Load, tmp_pat
             "devices[0].temp_air_degc",
             ["the same twice"],
         ),
-        (f"{HEATER}, draw: generated, as: fmi}}", "devices[0].as", ["model or fmu", "did you mean 'fmu'"]),
+        (f"{HEATER}, draw: generated, as: fmi}}", "devices[0].as", ["model, fmu", "did you mean 'fmu'"]),
         ("- {kind: water_heater, from: feeder, draw: generated}", "devices[0].from", ["no such devices"]),
         (f"{EV}}}", "devices[0]", ["trips is missing"]),
         (f"{EV}, trips: t.c}}", "devices[0].trips", ["'t' holds degC", "power or energy"]),

@@ -23,6 +23,8 @@ from twin.assembly.drafts import BlockDraft, EntryError
 from twin.assembly.fmu_wiring import Site
 from twin.assembly.fmus import origin, user_fleet
 from twin.assembly.generators import PvRows
+from twin.assembly.hil import on_wire
+from twin.assembly.hil_inside import FMU, Inside
 from twin.assembly.inverters import inverter_fleet
 from twin.assembly.series import SeriesBook, SourceFileError
 from twin.errors import InputError
@@ -75,17 +77,27 @@ def block_plan(
         InputError: another mistake.
     """
     said = tuple(assumptions(draft.specs))
-    if isinstance(draft.spec, SwitchedBase) and draft.spec.as_ == "model":
-        return _our_plan(draft, book=book, pv=pv, batteries=batteries), said
-    if importlib.util.find_spec("fmpy") is None:
+    switched = draft.spec if isinstance(draft.spec, SwitchedBase) else None
+    # what as: model does not use of an entry is not there for it; the model beside a device may be an FMU
+    given = None if switched is not None and switched.as_ == "model" else draft.spec.fmu
+    runs_fmu = given is not None or (switched is not None and switched.as_ == "fmu")
+    if runs_fmu and importlib.util.find_spec("fmpy") is None:
         raise InputError('FMUs need FMPy; install it with: pip install "gemello[fmu]"')
-    if draft.spec.fmu is not None:
-        plan, notes = _user_plan(draft, draft.spec.fmu, book=book)
-        return plan, (*said, *notes)
-    return _our_plan(draft, book=book, pv=pv, batteries=batteries), said
+    if given is not None:
+        plan, inside, notes = _user_plan(draft, given, book=book, pv=pv, batteries=batteries)
+    else:
+        plan, inside = _our_plan(draft, book=book, pv=pv, batteries=batteries)
+        notes = ()
+    if switched is not None and switched.is_on_wire:
+        scenario = book.loaded.scenario
+        plan, more = on_wire(draft, plan, inside, base_dir=book.loaded.base_dir, poll_s=scenario.live.poll)
+        notes = (*notes, *more)
+    return plan, (*said, *notes)
 
 
-def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows) -> BlockPlan:
+def _our_plan(
+    draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows
+) -> tuple[BlockPlan, Inside]:
     kind = draft.spec.kind
     series = _our_series(draft, book)
     record = _RECORD[kind]
@@ -93,13 +105,21 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
         _battery_detail(spec) == _NO_BATTERY_DETAIL for spec in draft.specs
     ):
         record = ()
-    opened = partial(
-        NumpyBlock,
-        KINDS[_OUR_KINDS[kind]],
-        size=draft.size,
-        parameters=_parameters(draft, pv=pv, batteries=batteries),
+    inside = Inside(
+        kind=_OUR_KINDS[kind],
         inputs=(*_LIVE[kind], *series),
         outputs=(*_GIVES[kind], *(name for name, _ in record)),
+        record=record,
+        parameters=_parameters(draft, pv=pv, batteries=batteries),
+        starts=_first_of(series, draft.size),
+    )
+    opened = partial(
+        NumpyBlock,
+        KINDS[inside.kind],
+        size=draft.size,
+        parameters=inside.parameters,
+        inputs=inside.inputs,
+        outputs=inside.outputs,
         label=draft.label,
     )
     try:
@@ -107,9 +127,16 @@ def _our_plan(draft: BlockDraft, *, book: SeriesBook, pv: PvRows, batteries: Bat
         plan = _plan(draft, opened, series=series, record=record)
         plan = replace(plan, unmet=_UNMET if _UNMET in dict(record) else None)
         is_ours = isinstance(draft.spec, SwitchedBase) and draft.spec.is_ours
-        return replace(plan, **_our_fmu(_OUR_KINDS[kind], opened, book.period.dt_s)) if is_ours else plan
+        if is_ours:
+            plan = replace(plan, **_our_fmu(inside.kind, opened, book.period.dt_s))
     except ModelError as error:
         raise InputError(str(error)) from error
+    return plan, inside
+
+
+def _first_of(series: Mapping[str, Array], size: int) -> dict[str, Array]:
+    """Return what inputs that are known ahead are before the first step, shape (N,) each."""
+    return {name: np.broadcast_to(values[0], (size,)) for name, values in series.items()}
 
 
 def _our_fmu(kind: str, model: "partial[NumpyBlock]", dt_s: int) -> dict[str, Any]:
@@ -197,7 +224,9 @@ def _inverter_parameters(draft: BlockDraft, rows: PvRows) -> dict[str, Array]:
     }
 
 
-def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> tuple[BlockPlan, tuple[str, ...]]:
+def _user_plan(
+    draft: BlockDraft, given: FmuSpec, *, book: SeriesBook, pv: PvRows, batteries: BatteryRows
+) -> tuple[BlockPlan, Inside, tuple[str, ...]]:
     columns, problems = _columns(given, book)
     site = Site(
         label=draft.label,
@@ -225,7 +254,27 @@ def _user_plan(draft: BlockDraft, given: FmuSpec, *, book: SeriesBook) -> tuple[
     if "temp_air_degc" in wanted:
         series["temp_air_degc"] = _air(draft, book, np.nan)
     plan = _plan(draft, partial(open_fleet, fleet.spec), series=series, record=fleet.record)
-    return replace(plan, origin=fleet.origin), fleet.notes
+    inside = Inside(
+        kind=FMU,
+        inputs=tuple(wire.signal for wire in fleet.spec.inputs),
+        outputs=tuple(wire.signal for wire in fleet.spec.outputs),
+        record=fleet.record,
+        parameters=_ratings(draft, pv=pv, batteries=batteries),
+        starts=_first_of(series, draft.size),
+        fleet=fleet.spec,
+    )
+    return replace(plan, origin=fleet.origin), inside, fleet.notes
+
+
+def _ratings(draft: BlockDraft, *, pv: PvRows, batteries: BatteryRows) -> dict[str, Array]:
+    """Return what is known of the ratings of devices that an FMU computes, shape (N,) each."""
+    if isinstance(draft.spec, PvSpec):
+        known = {"p_rated_kw": pv.p_rated_kw, "s_rated_kva": pv.s_rated_kva}
+    elif isinstance(draft.spec, BatterySpec):
+        known = {name: getattr(batteries, name) for name in ("capacity_kwh", "charge_kw", "discharge_kw")}
+    else:
+        known = {}
+    return {name: np.array(values, dtype=np.float64)[draft.position] for name, values in known.items()}
 
 
 def _columns(given: FmuSpec, book: SeriesBook) -> tuple[dict[str, tuple[Array, str]], list[Problem]]:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from twin.assembly.communities import build_communities
 from twin.assembly.contracts import Appliances, appliances_of
 from twin.assembly.drafts import BlockDraft, BlockDrafts, EntryError
 from twin.assembly.generators import PvRows, add_pv
+from twin.assembly.hil import check_slots
 from twin.assembly.homes import Homes
 from twin.assembly.inverters import inverter_fleet
 from twin.assembly.loads import LoadRows, add_loads
@@ -58,7 +58,7 @@ def period_of(loaded: LoadedScenario) -> Period:
     """Return the steps of the run; days are local days, so one may have 23 or 25 hours."""
     period = loaded.scenario.period
     start_utc_s = utc_s(period.start)
-    end_utc_s = utc_s(period.start + timedelta(days=period.days))
+    end_utc_s = utc_s(period.end)
     return Period(
         start_utc_s=start_utc_s, dt_s=period.step_s, n_steps=(end_utc_s - start_utc_s) // period.step_s
     )
@@ -154,6 +154,8 @@ class _Assembly:
         for draft in self._drafts.all():
             field = f"{draft.path[0]}[{draft.path[1]}]"
             self._attempt(field, partial(self._plan_block, draft))
+        slots = [slot for plan in self._blocks if plan.wire for slot in plan.wire.slots]
+        self._attempt("devices", partial(check_slots, slots))
 
     def _plan_block(self, draft: BlockDraft) -> None:
         try:

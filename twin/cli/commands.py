@@ -2,7 +2,7 @@
 
 import typer
 
-from twin.cli import checks, runs
+from twin.cli import checks, live, runs
 from twin.cli.fmu import fmu_app
 
 __all__ = ["app", "main"]
@@ -17,6 +17,9 @@ app = typer.Typer(
 )
 
 app.command("run")(runs.run_command)
+app.command()(live.live)
+app.command()(live.replay)
+app.command("estop")(live.estop_command)
 app.command()(checks.check)
 app.command("check-controller")(checks.check_controller_command)
 app.command()(checks.schema)

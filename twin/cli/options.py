@@ -11,6 +11,7 @@ __all__ = [
     "EXIT_INTERRUPTED",
     "EXIT_VIOLATED",
     "Debug",
+    "Duration",
     "Json",
     "RunFolder",
     "ScenarioFile",
@@ -25,3 +26,9 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run: results/<scenario>/<run>.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")]
+Duration = Annotated[
+    str | None,
+    typer.Option(
+        "--duration", metavar="TIME", help="Less than a day instead of the scenario's days, e.g. 5min."
+    ),
+]

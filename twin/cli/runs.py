@@ -1,24 +1,17 @@
 """Commands that run a scenario, and those that read a stored run."""
 
-import contextlib
-import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from twin.cli.options import EXIT_FAILED, EXIT_VIOLATED, Debug, Json, RunFolder, ScenarioFile
+from twin.cli.options import EXIT_VIOLATED, Debug, Duration, Json, RunFolder, ScenarioFile
+from twin.cli.running import OPTION_NAMES, changed_values, check_out, exit_code_of, run_and_show
 from twin.cli.shell import guarded
 from twin.errors import InputError
 
-if TYPE_CHECKING:
-    from twin.runner import RunResult
-
 __all__ = ["compare", "export", "report", "run_command"]
-
-_OPTION_NAMES = {"period.start": "--from", "period.days": "--days", "seed": "--seed"}
-"""Options that override a scenario value, by the field they set."""
 
 
 def run_command(
@@ -33,6 +26,7 @@ def run_command(
     days: Annotated[
         int | None, typer.Option("--days", help="Number of days instead of the scenario's.")
     ] = None,
+    duration: Duration = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed instead of the scenario's.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for results.")] = Path("results"),
     fail_on_violation: Annotated[
@@ -45,32 +39,16 @@ def run_command(
     """Run every strategy of a scenario, compare them and write a report."""
 
     def work() -> int:
-        from twin import console
-        from twin.report import write_report
-        from twin.runner import RunOptions, run
+        from twin.runner import RunOptions
         from twin.scenario import load_scenario
 
-        if out.exists() and not out.is_dir():
-            raise InputError(f"--out {out}: is a file; name a folder")
-        changed = _changed(start=start, days=days, seed=seed)
-        loaded = load_scenario(scenario, overrides=changed, option_names=_OPTION_NAMES)
+        check_out(out)
+        changed = changed_values(start=start, days=days, duration=duration, seed=seed)
+        loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
         options = RunOptions(strategies=strategy, out=out, changed=changed)
-        if json_out:
-            # what a strategy prints must not mix with the JSON
-            with contextlib.redirect_stdout(sys.stderr):
-                result = run(loaded, options)
-        elif quiet:
-            result = run(loaded, options)
-        else:
-            with console.ProgressBars() as progress:
-                result = run(loaded, options, progress)
-        for failed in result.failed:
-            console.say(f"error: {failed.label}: {failed.message}")
-        report = write_report(result.folder)
-        _show_result(result, report, json_out=json_out, quiet=quiet)
-        if result.failed:
-            return EXIT_FAILED
-        return EXIT_VIOLATED if fail_on_violation and result.violated else 0
+        result = run_and_show(loaded, options, json_out=json_out, quiet=quiet)
+        code = exit_code_of(result)
+        return EXIT_VIOLATED if code == 0 and fail_on_violation and result.violated else code
 
     guarded(work, debug=debug)
 
@@ -162,44 +140,3 @@ def export(
         return 0
 
     guarded(work, debug=debug)
-
-
-def _changed(*, start: str | None, days: int | None, seed: int | None) -> dict[str, Any]:
-    given = {"period.start": start, "period.days": days, "seed": seed}
-    if start is not None:
-        try:
-            date.fromisoformat(start)
-        except ValueError as error:
-            raise InputError(f"--from {start}: not a date such as 2016-07-04") from error
-    return {path: value for path, value in given.items() if value is not None}
-
-
-def _show_result(result: "RunResult", report: Path, *, json_out: bool, quiet: bool) -> None:
-    from twin import console
-
-    if json_out:
-        console.json_line(
-            {
-                "run": str(result.folder),
-                "report": str(report),
-                "strategies": {
-                    entry.name: {
-                        "status": entry.status.value,
-                        "message": entry.message,
-                        **console.rows_for_json(entry.values, entry.verdicts),
-                    }
-                    for entry in result.strategies
-                },
-            }
-        )
-    elif not quiet:
-        finished = [entry for entry in result.strategies if entry not in result.failed]
-        if finished:
-            console.comparison(
-                {entry.label: {value.name: value for value in entry.values} for entry in finished},
-                {entry.label: entry.verdicts for entry in finished},
-                title=f"Strategies compared: {result.folder.parent.name}",
-            )
-            for caution in result.cautions:
-                console.say(f"note: {caution}")
-        console.say(f"report: {console.path_text(report)}")

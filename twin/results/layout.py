@@ -9,6 +9,7 @@
         <axis>/part-00000.parquet     finished parts, one file each
         tail.arrows                   steps since the last finished part
         events.jsonl  kpi.parquet  elements.parquet
+        timing.jsonl  devices/        of a run in real time: punctuality; audit, frames and samples of its devices
         settlement.json  community_hours.parquet  member_hours.parquet     where there are communities
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "AXES",
     "COMMUNITY_HOURS",
     "CONTEXT",
+    "DEVICES",
     "ELEMENTS",
     "EVENTS",
     "FEEDER",
@@ -34,6 +36,7 @@ __all__ = [
     "SCENARIO",
     "SETTLEMENT",
     "TAIL",
+    "TIMING",
     "Detail",
     "part_path",
     "part_paths",
@@ -50,6 +53,8 @@ REPORT = "report.html"
 AXES = "axes.json"
 TAIL = "tail.arrows"
 EVENTS = "events.jsonl"
+TIMING = "timing.jsonl"
+DEVICES = "devices"
 KPI = "kpi.parquet"
 ELEMENTS = "elements.parquet"
 SETTLEMENT = "settlement.json"

@@ -1,7 +1,7 @@
 """The manifest of a run: what made it, how far it came, and what is needed to repeat it."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from importlib import metadata
@@ -67,6 +67,10 @@ class StrategyState(BaseModel):
     """Steps that were handed to the store."""
     message: str = ""
     """Why it failed."""
+    invalid: tuple[str, ...] = ()
+    """Why a run in real time does not count although it finished: too late, too many readings missing."""
+    live: dict[str, Any] = Field(default_factory=dict)
+    """Of a run in real time: mode, punctuality, devices with their identity, and how their readings were."""
 
 
 class Manifest(BaseModel):
@@ -134,6 +138,11 @@ class Manifest(BaseModel):
         state = self.strategies[name].model_copy(
             update={"status": status, "steps_done": steps_done, "message": message}
         )
+        return self.model_copy(update={"strategies": {**self.strategies, name: state}})
+
+    def with_live(self, name: str, *, live: Mapping[str, Any], invalid: Sequence[str]) -> "Manifest":
+        """Return a copy with what a run in real time has to tell of itself; ``KeyError`` for an unknown strategy."""
+        state = self.strategies[name].model_copy(update={"live": dict(live), "invalid": tuple(invalid)})
         return self.model_copy(update={"strategies": {**self.strategies, name: state}})
 
     def with_notes(self, *notes: str) -> "Manifest":

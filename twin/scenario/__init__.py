@@ -13,8 +13,11 @@ from twin.scenario.fmu import FmuSpec
 from twin.scenario.inverter import InverterSpec, PowerVoltageSpec
 from twin.scenario.json_schema import scenario_json_schema
 from twin.scenario.kinds import DeviceSpec
+from twin.scenario.live import InvalidIfSpec, LiveSpec
 from twin.scenario.loader import LoadedScenario, PlacedDevice, PlacedMember, load_scenario
 from twin.scenario.market import BandPrices, Bill, Emissions, Prices, Reinforcement
+from twin.scenario.missing import MissingSpec
+from twin.scenario.modbus import LabLimitSpec, LineSpec, ModbusSpec, TlsSpec
 from twin.scenario.period import Period
 from twin.scenario.pv_detail import PvDetailSpec
 from twin.scenario.schema import (
@@ -41,11 +44,17 @@ __all__ = [
     "FeederSpec",
     "FmuDeviceSpec",
     "FmuSpec",
+    "InvalidIfSpec",
     "InverterSpec",
+    "LabLimitSpec",
     "Limits",
+    "LineSpec",
+    "LiveSpec",
     "LoadSpec",
     "LoadedScenario",
     "MemberSpec",
+    "MissingSpec",
+    "ModbusSpec",
     "Output",
     "Period",
     "PlaceSpec",
@@ -60,6 +69,7 @@ __all__ = [
     "SilentSpan",
     "SourceSpec",
     "StrategySpec",
+    "TlsSpec",
     "WaterHeaterSpec",
     "load_scenario",
     "scenario_json_schema",

@@ -76,7 +76,7 @@ def _name(value: object) -> object:
 def _switch(value: object) -> object:
     if isinstance(value, bool):
         return value
-    if value in {"true", "false"}:  # a cell of a CSV file is text
+    if isinstance(value, str) and value in {"true", "false"}:  # a cell of a CSV file is text
         return value == "true"
     raise wrong(f"must be true or false (got {got(value)})")
 

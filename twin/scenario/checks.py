@@ -14,10 +14,20 @@ from twin.scenario.fmu import package_file
 from twin.scenario.kinds import Device
 from twin.scenario.market import CO2_UNITS, PRICE_UNITS
 from twin.scenario.marks import Marks, Path, Problem, closest
-from twin.scenario.references import file_references, package_references
+from twin.scenario.references import file_references, is_wire_file, package_references, value_at
 from twin.scenario.schema import Scenario
 
 __all__ = ["Entry", "check_devices", "check_files", "check_market", "check_names", "check_scales", "is_file"]
+
+_ON_WIRE = frozenset(("virtual", "hardware"))
+_USES_FILE: Mapping[Path, frozenset[str]] = {
+    ("acceptance",): frozenset(("hardware",)),
+    ("faults",): frozenset(("virtual",)),
+    ("tls", "authority"): frozenset(("hardware",)),
+    ("tls", "certificate"): frozenset(("hardware",)),
+    ("tls", "key"): frozenset(("hardware",)),
+}
+"""Fields of a modbus block that name a file, and with which word it is used; the map with both."""
 
 Entry = tuple[Path, Mapping[str, Any]]
 """Path and plain data of one device: an entry of the file, or what a row of a CSV file says."""
@@ -122,6 +132,8 @@ def check_market(data: Mapping[str, Any]) -> Iterator[Problem]:
 def check_files(data: dict[str, Any], folder: FilePath) -> Iterator[Problem]:
     """Yield files that are named and do not exist."""
     for path, name in file_references(data):
+        if is_wire_file(path) and value_at(data, (*path[:2], "as")) not in _USES_FILE.get(path[3:], _ON_WIRE):
+            continue
         if not is_file(folder / name):
             yield (
                 path,

@@ -23,7 +23,9 @@ MAX_BYTES = 50_000_000
 
 RowModel = type[DeviceBase] | type[MemberSpec]
 
-_PLACED_ELSEWHERE = frozenset(("kind", "csv", "from", "match", "share", "prefix", "as", "fmu", "weather"))
+_PLACED_ELSEWHERE = frozenset(
+    ("kind", "csv", "from", "match", "share", "prefix", "as", "fmu", "modbus", "weather")
+)
 """Fields of a device that are no columns: the scenario says them, or they hold for many devices."""
 
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from twin.scenario.base import Fault, Name, Spec
 from twin.scenario.columns import number_or, number_or_schema
 from twin.scenario.fmu import FmuSpec
+from twin.scenario.modbus import ModbusSpec
 from twin.scenario.quantities import Quantity
 
 __all__ = ["COMMON_SIGNALS", "BlockBase", "DeviceBase", "Placement", "SwitchedBase"]
@@ -187,17 +188,28 @@ class BlockBase(DeviceBase):
 
 
 class SwitchedBase(BlockBase):
-    """Devices that a model of ours or an FMU may compute."""
+    """Devices that a model of ours, an FMU, a virtual device or a real one may stand for."""
 
-    as_: Literal["model", "fmu"] = Field(
+    as_: Literal["model", "fmu", "virtual", "hardware"] = Field(
         default="model",
         alias="as",
-        description="What computes it: a model in arrays, or an FMU: the one under 'fmu', else one that comes with the program.",
+        description="What computes it: a model in arrays; an FMU: the one under 'fmu', else one that comes with the program; "
+        "a virtual device that is read and commanded by Modbus; or a real one.",
+    )
+    modbus: ModbusSpec | None = Field(
+        default=None,
+        description="The register map of a virtual or real device, and where a real one answers.",
     )
 
+    @property
+    def is_on_wire(self) -> bool:
+        """Whether its devices are behind a register map."""
+        return self.as_ in {"virtual", "hardware"}
+
     def problems(self) -> Iterator[Fault]:
-        """Yield what contradicts: an FMU that is not used."""
+        """Yield what contradicts: an FMU that is not used, a device on the wire that cannot be found."""
         yield from super().problems()
+        yield from self._wire_problems()
         if self.fmu is None:
             return
         if self.as_ == "model":
@@ -213,6 +225,30 @@ class SwitchedBase(BlockBase):
         for field in self._only_wired:
             if self.says(field) and field not in taken:
                 yield field, f"has no effect beside fmu: where no input takes {field}; wire it or remove it"
+
+    def _wire_problems(self) -> Iterator[Fault]:
+        if not self.is_on_wire:
+            return
+        if self.from_ is not None:
+            yield "from", f"elements of the network are no single devices; as: {self.as_} needs home or bus"
+        if self.modbus is None:
+            yield "", f"modbus is missing; as: {self.as_} needs modbus: {{map: NAME}}"
+            return
+        if self.as_ == "virtual":
+            if self.modbus.stands_for > 1.0 and self.fmu is not None:
+                yield (
+                    ("modbus", "stands_for"),
+                    "an FMU is one device and cannot be divided; remove one of them",
+                )
+            return
+        if self._placements() and self.placement not in {"home", "bus"}:
+            yield (
+                self.placement,
+                "a real device is at one place; use home or bus and an entry for each device",
+            )
+        for field, message in self.modbus.missing_for_hardware():
+            inside = (field,) if isinstance(field, str) and field else ()
+            yield ("modbus", *inside), message
 
     @property
     def is_ours(self) -> bool:

@@ -104,7 +104,7 @@ class PvSpec(SwitchedBase):
     @property
     def is_block(self) -> bool:
         """Whether it keeps its state outside the plain fleet of generators."""
-        return self.as_ == "fmu" or self.detail is not None
+        return self.as_ != "model" or self.detail is not None
 
     @classmethod
     def parts(cls) -> dict[str, type[Spec]]:
@@ -174,7 +174,7 @@ class BatterySpec(SwitchedBase):
     @property
     def is_block(self) -> bool:
         """Whether it keeps its state outside the plain fleet of batteries."""
-        return self.as_ == "fmu" or self.detail is not None
+        return self.as_ != "model" or self.detail is not None
 
     def problems(self) -> Iterator[Fault]:
         """Yield what contradicts: power given twice or not at all, the state-of-charge window, the rating."""

@@ -38,6 +38,8 @@ __all__ = ["LoadedScenario", "PlacedDevice", "PlacedMember", "load_scenario"]
 
 _ANY_MEMBER = {"home": "any"}
 _Model = TypeVar("_Model", bound=Spec)
+_SAME_THING = {"period.days": "duration_s", "period.duration_s": "days"}
+"""A field that an override takes the place of."""
 _SECTIONS: dict[Path, type[Spec]] = {("limits",): Limits, ("prices",): Prices, ("prices", "bill"): Bill}
 
 
@@ -162,6 +164,7 @@ def _override(document: Document, overrides: Mapping[str, object], option_names:
         document.marks[path] = option
         if isinstance(place, dict):
             place[path[-1]] = value
+            place.pop(_SAME_THING.get(dotted), None)
         else:
             message = "cannot be set; the scenario has no mapping there"
             document.mistakes.append(document.marks.mistake(path, message))

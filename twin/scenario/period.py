@@ -1,6 +1,7 @@
 """The simulated days."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -14,6 +15,7 @@ __all__ = ["Period"]
 
 _QUARTER_HOUR_S = 900
 _QUARTER_HOUR_MIN = 15
+_DAY_S = 86_400
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
@@ -50,7 +52,7 @@ def _check_step(step_s: int) -> int:
 
 
 class Period(Spec):
-    """The days that are simulated."""
+    """The days, or the shorter time, that are simulated."""
 
     start: Annotated[
         dt.datetime,
@@ -58,9 +60,34 @@ class Period(Spec):
         AfterValidator(_check_start),
         WithJsonSchema({"type": "string", "examples": ["2016-07-04", "2016-07-04T06:00"]}),
     ] = Field(description=f"First instant; a date means midnight, without an offset in {ZONE}.")
-    days: Annotated[int, Quantity("d", ge=1, le=3660)] = Field(
-        description="Number of local days [d]; one with a clock change has 23 or 25 hours."
+    days: Annotated[int, Quantity("d", ge=1, le=3660)] | None = Field(
+        default=None, description="Number of local days [d]; one with a clock change has 23 or 25 hours."
+    )
+    duration_s: Annotated[int, Quantity("s", ge=1, le=_DAY_S)] | None = Field(
+        default=None,
+        description="Instead of days: up to a day, e.g. '5 min' [s]. Peaks need full quarters of an hour.",
     )
     step_s: Annotated[int, Quantity("s", ge=1, le=_QUARTER_HOUR_S), AfterValidator(_check_step)] = Field(
         default=_QUARTER_HOUR_S, description="Length of a step [s]; must divide 15 minutes."
     )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what contradicts: the length given twice, not at all, or with a part of a step."""
+        if self.days is None and self.duration_s is None:
+            yield "", "days is missing; add it (or duration_s for less than a day)"
+        elif self.days is not None and self.duration_s is not None:
+            yield "duration_s", "days and duration_s say the same twice; keep one"
+        elif self.duration_s is not None and self.duration_s % self.step_s:
+            yield (
+                "duration_s",
+                f"duration_s {self.duration_s} must be a whole number of steps of {self.step_s} s",
+            )
+
+    @property
+    def end(self) -> dt.datetime:
+        """The instant after the last step, with or without a time zone like ``start``."""
+        if self.days is not None:
+            return self.start + dt.timedelta(days=self.days)
+        elapsed = dt.timedelta(seconds=0 if self.duration_s is None else self.duration_s)
+        begin = self.start if self.start.tzinfo is not None else self.start.replace(tzinfo=ZONE)
+        return (begin.astimezone(dt.UTC) + elapsed).astimezone(begin.tzinfo)

@@ -9,7 +9,19 @@ from twin.scenario.fmu import PACKAGE
 from twin.scenario.marks import Path
 from twin.scenario.schema import is_file_source
 
-__all__ = ["file_references", "package_references", "rebase", "value_at"]
+__all__ = ["file_references", "is_wire_file", "package_references", "rebase", "value_at"]
+
+_MODBUS_FILES: tuple[Path, ...] = tuple(
+    ("modbus", *field)
+    for field in (
+        ("map",),
+        ("acceptance",),
+        ("faults",),
+        ("tls", "authority"),
+        ("tls", "certificate"),
+        ("tls", "key"),
+    )
+)
 
 
 def file_references(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -57,14 +69,24 @@ def _fields(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
 def _device_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
     devices = data.get("devices")
     for index in range(len(devices) if isinstance(devices, list) else 0):
-        for field in (("csv",), ("weather",), ("fmu", "file")):
+        for field in (("csv",), ("weather",), ("fmu", "file"), *_MODBUS_FILES):
             path: Path = ("devices", index, *field)
             name = value_at(data, path)
-            if isinstance(name, str) and not name.startswith(PACKAGE):
+            if isinstance(name, str) and not name.startswith(PACKAGE) and _is_named_file(field, name):
                 yield path, name, "", ""
         profile = value_at(data, ("devices", index, "profile"))
         if isinstance(profile, str) and profile.startswith("weather:"):
             yield ("devices", index, "profile"), profile, "weather:", ""
+
+
+def _is_named_file(field: Path, name: str) -> bool:
+    """Return whether a text names a file; a register map may be one that comes with the program."""
+    return field != ("modbus", "map") or name.lower().endswith((".yaml", ".yml"))
+
+
+def is_wire_file(path: Path) -> bool:
+    """Return whether the field at ``path`` names a file that only a device on the wire uses."""
+    return path[2:3] == ("modbus",)
 
 
 def _feeder_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:

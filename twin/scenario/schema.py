@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from twin.scenario.base import NAME_RULE, FreeParams, Name, Spec, is_name, wrong
 from twin.scenario.community import CommunitySpec
 from twin.scenario.kinds import DeviceSpec
+from twin.scenario.live import LiveSpec
 from twin.scenario.market import Emissions, Prices, Reinforcement
 from twin.scenario.period import Period
 from twin.scenario.quantities import Quantity, parse_by_suffix
@@ -271,3 +272,6 @@ class Scenario(Spec):
     market_zone: MarketZone = Field(default="NORD", description="Market zone of the feeder.")
     output: Output = Field(default_factory=Output, description="What is stored.")
     external: tuple[ExternalSpec, ...] = Field(default=(), description="Simulators of third parties.")
+    live: LiveSpec = Field(
+        default_factory=LiveSpec, description="Real time, for devices that are virtual or hardware."
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from models.devices.base import DeviceBlock
 from models.errors import DeviceError, ModelError, PowerFlowError
 from twin.clock import local_time
+from twin.hil import DeviceExchange
 from twin.plant import BlockPlan, Plant
-from twin.signals import Axis
+from twin.signals import AS_MUCH_AS_POSSIBLE_KW, Axis
+from twin.simulators.hardware import HardwareBlock
 from twin.simulators.ports import Array
 from twin.units import SECONDS_PER_HOUR, volts
 
@@ -19,14 +22,12 @@ __all__ = [
     "LIVE",
     "BlockStepper",
     "Blocks",
+    "beside",
     "live_at_home",
     "no_blocks",
     "open_blocks",
     "said_with_blocks",
 ]
-
-AS_MUCH_AS_POSSIBLE_KW = 1e9
-"""Stands for no limit towards a device: FMUs take no infinities."""
 
 LIVE = (
     "vm_pu",
@@ -164,23 +165,55 @@ def no_blocks() -> Blocks:
     return Blocks(())
 
 
+def beside(plant: Plant) -> Plant:
+    """Return the plant with the models that run beside virtual and real devices in place of them."""
+    blocks = tuple(
+        plan
+        if plan.wire is None
+        else replace(plan, wire=None, record=plan.wire.record_beside, unmet=plan.wire.unmet_beside)
+        for plan in plant.blocks
+    )
+    return replace(plant, blocks=blocks)
+
+
 @contextmanager
-def open_blocks(plant: Plant) -> Iterator[Blocks]:
+def open_blocks(plant: Plant, exchange: DeviceExchange | None = None) -> Iterator[Blocks]:
     """Open every block of a plant; all are closed at the end, whatever happens.
+
+    Args:
+        plant: the plant.
+        exchange: how virtual and real devices are reached; a plant without any needs none.
 
     Raises:
         ModelError: a block cannot start, or does not fit its plan.
+        RunError: a device gives no first reading, and the scenario says to stop.
     """
     with ExitStack() as closing:
         steppers: list[BlockStepper] = []
         first_state = 0
         for plan in plant.blocks:
-            block = plan.open()
+            block = _opened(plan, exchange)
             closing.callback(block.close)
             stepper = BlockStepper(plan, plant, block=block, first_state=first_state)
             first_state = stepper.state_slots.stop
             steppers.append(stepper)
         yield Blocks(tuple(steppers))
+
+
+def _opened(plan: BlockPlan, exchange: DeviceExchange | None) -> DeviceBlock:
+    if plan.wire is None:
+        return plan.open()
+    if exchange is None:
+        raise DeviceError(
+            f"{plan.label}: virtual and real devices need real time; start the run with `twin run` or `twin live`, or use "
+            "as: model"
+        )
+    with ExitStack() as undo:
+        model = plan.open()
+        undo.callback(model.close)
+        block = HardwareBlock(plan.label, plan.wire, exchange=exchange, beside=model)
+        undo.pop_all()
+    return block
 
 
 def live_at_home(plan: BlockPlan, values: Mapping[str, Array]) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from twin.simulators.wiring import CONNECTIONS, Connection
 __all__ = ["GROUPS", "Group", "group_of", "links"]
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "exogenous": ("exogenous",),
+    "exogenous": ("clock", "exogenous"),
     "control": ("control",),
     "plant": ("devices", "feeder", "recorder"),
 }

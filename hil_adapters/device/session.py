@@ -1,0 +1,395 @@
+"""A session with one device: a link and a register map together give samples, and one door leads to its registers.
+
+A session belongs to one event loop. It never writes by itself, and it writes only through :meth:`DeviceSession.write`, which
+tells a log before every frame.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from hil_adapters.device.events import Cycle, Event, EventKind, SessionState
+from hil_adapters.device.exchange import Exchange, PlannedWrite, WriteLog
+from hil_adapters.device.identifying import identify
+from hil_adapters.device.identity import Identity, check_same, check_serial
+from hil_adapters.device.poller import SLOW_EVERY, run_polling
+from hil_adapters.device.pool import LinkPool, SharedLink
+from hil_adapters.device.reading import GroupReader
+from hil_adapters.device.readings import Group, Readings
+from hil_adapters.device.statistics import SessionStatistics
+from hil_adapters.errors import IdentityError, LinkLostError, LinkTimeoutError, MapError
+from hil_adapters.maps.binding import resolve, signals_of
+from hil_adapters.maps.codec import decode, encode
+from hil_adapters.maps.schema import Access, Point, RegisterMap
+from hil_adapters.samples import Quality, Sample
+from hil_adapters.wire.base import FrameObserver, Target
+from hil_adapters.wire.links import open_link
+
+__all__ = ["DeviceSession", "PlannedWrite", "WriteLog"]
+
+_OLD_PERIODS = 3
+"""A sample is stale when it is older than this many of its periods."""
+
+
+class DeviceSession:
+    """One device, identified, polled and kept connected."""
+
+    def __init__(
+        self,
+        map_: RegisterMap,
+        target: Target,
+        unit: int,
+        *,
+        serial: str | None = None,
+        observer: FrameObserver | None = None,
+        pool: LinkPool | None = None,
+    ) -> None:
+        """Prepare a session; nothing is sent yet.
+
+        Args:
+            map_: of the device; one with discovery is filled in by :meth:`connect`.
+            target: where the device is.
+            unit: its unit identifier.
+            serial: the serial number that must answer; None accepts any.
+            observer: is given every frame of this session.
+            pool: where devices behind one gateway or on one line get their common link, and whose clocks count.
+        """
+        self._map_file = map_
+        self._target = target
+        self._unit = unit
+        self._serial = serial
+        defaults = map_.link
+        pool = LinkPool(open_link) if pool is None else pool
+        self._clocks = pool.clocks
+        self._clock = pool.clocks.monotonic
+        self._link: SharedLink = pool.link_to(
+            target,
+            observer=observer,
+            zero_transaction=defaults.quirks.zero_transaction,
+            min_interval_s=defaults.min_interval_s,
+        )
+        self._exchange = Exchange(self._link, unit, defaults=defaults, clocks=pool.clocks)
+        self._readings = Readings(resolve(map_))
+        self._reader = GroupReader(self._readings, self._exchange, self.tell, clock=self._clock)
+        self._map = resolve(map_)
+        self._identity: Identity | None = None
+        self._state = SessionState.DISCONNECTED
+        self._standing_on = -1
+        """The connection of the link on which the device was identified."""
+        self._connection = 0
+        self._events: list[Event] = []
+        self._connecting = asyncio.Lock()
+
+    # ------------------------------------------------------------------ what is known
+
+    @property
+    def map(self) -> RegisterMap:
+        """The map in use: after :meth:`connect` with the points the device has and every reference decided."""
+        return self._map
+
+    @property
+    def link(self) -> SharedLink:
+        """The link in use, for reading its state and statistics."""
+        return self._link
+
+    @property
+    def target(self) -> Target:
+        """Where the device is."""
+        return self._target
+
+    @property
+    def unit(self) -> int:
+        """Its unit identifier."""
+        return self._unit
+
+    @property
+    def state(self) -> SessionState:
+        """Whether the right device answers, on the connection that stands."""
+        if self._state is SessionState.IDENTIFIED and not self._stands:
+            self._disconnected(f"{self._where}: the connection is lost; it is opened again")
+        return self._state
+
+    @property
+    def connection(self) -> int:
+        """Counts identifications; a change means that the device must be re-armed before it is commanded."""
+        return self._connection
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whom the session met first; None before."""
+        return self._identity
+
+    @property
+    def statistics(self) -> SessionStatistics:
+        """Counts of this session."""
+        return self._exchange.statistics
+
+    @property
+    def last_answer_s(self) -> float:
+        """When the device last answered, on the monotonic clock [s]; before any answer: when the session was made."""
+        return self._exchange.last_answer_s
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last request got no answer of the device."""
+        return self._exchange.is_silent
+
+    @property
+    def timeout_s(self) -> float:
+        """Longest time a request takes [s]."""
+        return self._map_file.link.timeout_s
+
+    @property
+    def values(self) -> Mapping[str, Sample]:
+        """Samples by point, as of this moment: those older than three of their periods are stale."""
+        return self._readings.samples(self._clock())
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """Values of points that hold text."""
+        return self._readings.texts
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why points have no value, by point, in words."""
+        return self._readings.reasons
+
+    def signals(self) -> dict[str, Sample]:
+        """Return the signals of the map in the twin's units, consumption positive."""
+        return signals_of(self._map, self.values)
+
+    def take_events(self) -> tuple[Event, ...]:
+        """Return what happened since the last call."""
+        events, self._events = tuple(self._events), []
+        return events
+
+    def tell(self, kind: EventKind, text: str) -> None:
+        """Note an event for :meth:`take_events`."""
+        self._events.append(Event(kind=kind, text=text, at_s=self._clock()))
+
+    # ------------------------------------------------------------------ connection
+
+    async def connect(self) -> None:
+        """Open the link, find the points of the device, identify it and read what is read once.
+
+        Raises:
+            LinkError: it does not answer.
+            IdentityError: another serial number than expected, or something else than at the first connection.
+            MapError: the map does not fit the device.
+        """
+        async with self._connecting:
+            if self.state is SessionState.IDENTIFIED:
+                return
+            await self._link.open()
+            standing_on, began_s = self._link.connection, self._clock()
+            try:
+                map_, identity = await self._who_answers()
+            except LinkTimeoutError:
+                # a connection may look open and lead nowhere
+                if self._link.last_answer_s <= began_s:
+                    await self._link.abort()
+                raise
+            if self._link.connection != standing_on:
+                raise LinkLostError(f"{self._where}: the connection was lost while the device was identified")
+            self._welcome(map_, identity, standing_on)
+            await self._reader.poll("once")
+
+    async def check_identity(self) -> None:
+        """Ask the device again who it is, on the connection that stands; its registers may have moved unnoticed.
+
+        Raises:
+            LinkError: it does not answer, or is not identified.
+            IdentityError: something else answers.
+            MapError: the map does not fit what answers.
+        """
+        async with self._connecting:
+            self._require_identity()
+            await self._who_answers()
+
+    async def close(self) -> None:
+        """Give the link back; it is closed when no other device uses it."""
+        self._state = SessionState.DISCONNECTED
+        await self._link.close()
+
+    async def run(
+        self,
+        poll_s: float,
+        on_cycle: Callable[[Cycle], Awaitable[None]] | None = None,
+    ) -> None:
+        """Poll until cancelled: points of ``fast`` in every period, those of ``slow`` in every tenth.
+
+        Connects by itself, and again after 0.2 to 5 s. Periods have absolute deadlines; those that are missed are
+        skipped. Errors of the device and of the link never end it: they are events, and ages tell the rest. After
+        :class:`SessionState` FOREIGN it goes on asking every few seconds, without using what answers.
+
+        Args:
+            poll_s: period of the fast points [s].
+            on_cycle: is awaited after every period, with or without an answer.
+        """
+        self._readings.limit_age(fast_s=_OLD_PERIODS * poll_s, slow_s=_OLD_PERIODS * SLOW_EVERY * poll_s)
+        await run_polling(self, poll_s=poll_s, on_cycle=on_cycle, clocks=self._clocks)
+
+    async def give_up(self, reason: str) -> None:
+        """Treat the device as gone; the connection is closed unless it still answers for another unit."""
+        self.statistics.aborts += 1
+        if self._link.last_answer_s <= self.last_answer_s:
+            await self._link.abort()
+        self._disconnected(f"{self._where}: {reason}")
+
+    def doubt_identity(self) -> None:
+        """Identify the device again before it is used: it restarted, or its registers have moved."""
+        if self._state is SessionState.IDENTIFIED:
+            self._state = SessionState.DISCONNECTED
+
+    # ------------------------------------------------------------------ reading
+
+    async def poll(self, group: Group, *, part: int = 0, parts: int = 1) -> None:
+        """Renew the points of a group; of its reads only each ``parts``-th, beginning with number ``part``.
+
+        Points that the device refuses become bad and are not asked for again on this connection; after other exceptions
+        they become uncertain. Both are events.
+
+        Raises:
+            LinkError: no answer came, or a wrong one; or the device is not identified (LinkLostError).
+        """
+        self._require_identity()
+        await self._reader.poll(group, part=part, parts=parts)
+        if self._reader.take_suspicion():
+            self.doubt_identity()
+
+    async def read(self, points: Sequence[str]) -> dict[str, Sample]:
+        """Return fresh samples of points, whatever their group.
+
+        Raises:
+            LinkError: no answer came, a wrong one, or an exception.
+            MapError: a point is not in the map, or cannot be read.
+        """
+        self._require_identity()
+        await self._reader.read(points)
+        return {name: self._readings.last(name) for name in points}
+
+    async def read_back(self, point: str) -> float:
+        """Return one fresh value, in the unit of the point.
+
+        Raises:
+            LinkError: no answer came, a wrong one, or an exception.
+            MapError: the point is not in the map, cannot be read, or has no value.
+        """
+        sample = (await self.read((point,)))[point]
+        if sample.quality is Quality.BAD:
+            reason = self._readings.reasons.get(point, "the device gives no value")
+            raise MapError(f"{self._where}: {point} cannot be read back: {reason}; correct the map")
+        return sample.value
+
+    # ------------------------------------------------------------------ writing
+
+    async def plan_write(self, point: str, value: float) -> PlannedWrite:
+        """Return what :meth:`write` would send; reads the scale factor afresh where the point has one.
+
+        Raises:
+            LinkError: the scale factor could not be read, or the device is not identified.
+            MapError: the point is not in the map, is not writable, has no known scale factor, or cannot hold the value.
+        """
+        self._require_identity()
+        found = self._writable(point)
+        if found.scale_point is not None:
+            await self._reader.read((found.scale_point,))
+        exponent = self._readings.exponent(found)
+        registers = encode(found, value, self._map.link, scale_exponent=exponent)
+        written = decode(found, registers, self._map.link, scale_exponent=exponent)
+        if not isinstance(written, float):
+            raise MapError(
+                f"{self._where}: {point}: {value:g} {found.unit} does not come out as a value again; correct the map"
+            )
+        last = self._readings.last(point)
+        return PlannedWrite(
+            point=point,
+            value=value,
+            written=written,
+            old=None if last.quality is Quality.BAD else last.value,
+            table=found.table,
+            address=found.address,
+            registers=tuple(registers),
+        )
+
+    async def write(self, point: str, value: float, *, log: WriteLog) -> PlannedWrite:
+        """Write one point: the only way to the registers of the device. For the guard.
+
+        A busy device (exception 6) is asked again inside the deadline; nothing else is repeated.
+
+        Args:
+            point: name of a writable point.
+            value: in its unit.
+            log: is called right before every frame that is sent; what it raises stops the write.
+
+        Raises:
+            LinkError: refused, or not confirmed - then it may have been executed: read back. LinkLostError also where
+                the device has not been identified on the connection that stands.
+            MapError: see :meth:`plan_write`.
+        """
+        planned = await self.plan_write(point, value)
+
+        def log_if_identified(frame: PlannedWrite) -> None:
+            self._require_identity()
+            log(frame)
+
+        await self._exchange.write(planned, log_if_identified)
+        return planned
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _where(self) -> str:
+        return f"{self._target}, unit {self._unit}"
+
+    @property
+    def _stands(self) -> bool:
+        return self._link.is_open and self._link.connection == self._standing_on
+
+    def _require_identity(self) -> None:
+        if self.state is not SessionState.IDENTIFIED:
+            raise LinkLostError(
+                f"{self._where}: no identified device on the connection ({self._state}); connect first"
+            )
+
+    def _writable(self, name: str) -> Point:
+        point = self._readings.points.get(name)
+        if point is None:
+            raise MapError(f"{self._map.name}: there is no point {name}; check the name")
+        if point.access is Access.READ:
+            raise MapError(f"{self._map.name}: {name} is read-only (access: r); it cannot be written")
+        return point
+
+    async def _who_answers(self) -> tuple[RegisterMap, Identity]:
+        """Identify the device and compare it with the one that is expected."""
+        try:
+            map_, identity = await identify(self._map_file, self._exchange, self._link, self._unit)
+            if self._serial is not None:
+                check_serial(identity, self._serial, self._target)
+            if self._identity is not None:
+                check_same(identity, self._identity, self._target)
+        except (IdentityError, MapError) as error:
+            if self._state is not SessionState.FOREIGN:
+                self.tell(EventKind.FOREIGN, str(error))
+            self._state = SessionState.FOREIGN
+            self._readings.forget()
+            raise
+        return map_, identity
+
+    def _welcome(self, map_: RegisterMap, identity: Identity, standing_on: int) -> None:
+        if self._identity is None or map_ != self._map:
+            self._map = map_
+            self._readings.reset(map_)
+        else:
+            self._readings.forget_refusals()
+        self._identity = identity
+        self._standing_on = standing_on
+        self._state = SessionState.IDENTIFIED
+        self._connection += 1
+        self.statistics.connects += 1
+        self._exchange.heard()
+        self.tell(EventKind.CONNECTED, f"{self._where}: {identity}")
+
+    def _disconnected(self, text: str) -> None:
+        if self._state is SessionState.IDENTIFIED:
+            self._state = SessionState.DISCONNECTED
+            self.tell(EventKind.DISCONNECTED, text)

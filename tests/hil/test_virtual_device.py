@@ -1,0 +1,291 @@
+"""Registers, physics, timers and protection of one emulated device together."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_rigs import EMS, Clock, Obedient, charger_map, sunspec_device, vendor_device
+
+from hil_adapters.errors import MapError
+from hil_adapters.maps.binding import command_writes, release_writes, signals_of
+from hil_adapters.maps.loader import load_map
+from hil_adapters.samples import NOTHING, Quality, Sample
+from hil_adapters.sunspec.image import ChainEnd, ImageQuirks, ScaleChange
+from hil_adapters.virtual.device import DeviceSetup, VirtualDevice
+from hil_adapters.virtual.protection import ProtectionSettings
+from hil_adapters.wire.base import Table
+
+
+def samples(device):
+    """Return what a client would know of every point."""
+    found = {}
+    for name in device.store.cells:
+        value = device.store.number(name)
+        found[name] = NOTHING if value is None else Sample(value=value, quality=Quality.GOOD, received_s=0.0)
+    return found
+
+
+def signals(device):
+    """Return what a client reads, in the twin's units and signs."""
+    return {name: sample.value for name, sample in signals_of(device.store.map, samples(device)).items()}
+
+
+def put(device, point, value):
+    """Write a point as a client does."""
+    store = device.store
+    cell = store.cells[point]
+    kept = {address: store.tables[cell.point.table][address] for address in cell.addresses}
+    store.set(point, value)
+    registers = [store.tables[cell.point.table][address] for address in cell.addresses]
+    store.tables[cell.point.table].update(kept)
+    device.bank.write(device.bank.unit, cell.point.table, cell.addresses.start, registers, peer=EMS, single=False)
+
+
+def ask(device, command, value):
+    """Write a command as the guard does."""
+    for write in command_writes(device.store.map, command, value, samples(device)):
+        put(device, write.point, write.value)
+
+
+def release(device, command):
+    for write in release_writes(device.store.map, command):
+        put(device, write.point, write.value)
+
+
+def test_what_physics_give_a_client_reads_in_the_twin_s_units_and_signs():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -6.5, "vm_pu": 1.04, "frequency_hz": 50.02})
+    device.step(3600.0)
+    read = signals(device)
+    assert read["p_kw"] == pytest.approx(-6.5)
+    assert read["q_kvar"] == pytest.approx(0.5)
+    assert read["vm_v"] == pytest.approx(1.04 * 230.0, abs=0.05)
+    assert read["frequency_hz"] == pytest.approx(50.02)
+    assert read["e_export_kwh"] == pytest.approx(6.5)
+    assert read["s_kva"] == pytest.approx(math.hypot(6.5, 0.5), abs=1e-3)
+    assert read["i_l1_a"] == pytest.approx(math.hypot(6.5, 0.5) * 1000 / 3 / (1.04 * 230.0), abs=0.01)
+    assert (read["p_rated_kw"], read["p_max_kw"]) == (10.0, 10.0)
+
+
+def test_voltages_between_phases_and_status_follow():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -6.5})
+    device.step(0.1)
+    store = device.store
+    assert store.number("103.PPVphAB") == pytest.approx(230.0 * math.sqrt(3.0), abs=0.05)
+    assert (store.number("103.St"), store.number("122.ECPConn"), store.number("122.PVConn")) == (4.0, 1.0, 7.0)
+    assert store.get("1.SN") == "SN-7"
+    device.tell({"p_available_kw": 0.0})
+    device.step(0.1)
+    assert store.number("103.St") == 8.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(limit_kw=st.floats(0.0, 10.0))
+def test_a_limit_that_the_guard_writes_is_the_limit_that_physics_see(limit_kw):
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -9.0})
+    ask(device, "p_limit_kw", limit_kw)
+    device.step(0.1)
+    assert -device.state.p_kw == pytest.approx(min(limit_kw, 9.0), abs=1e-3)
+    release(device, "p_limit_kw")
+    device.step(0.1)
+    assert device.state.p_kw == -9.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    set_kw=st.floats(-4.9, 4.9),
+    models=st.sampled_from([(), (1, 103, 120, 124), (1, 701, 702, 704, 713), (1, 101, 121, 124, 802), (1, 113, 124)]),
+)
+def test_a_set_point_that_the_guard_writes_is_the_one_that_physics_see(set_kw, models):
+    device = sunspec_device("battery", Clock(), models=models)
+    ask(device, "p_set_kw", set_kw)
+    device.step(0.1)
+    assert device.state.p_kw == pytest.approx(set_kw, abs=2e-3)
+    assert signals(device)["p_kw"] == pytest.approx(set_kw, abs=4e-3)
+    release(device, "p_set_kw")
+    device.step(0.1)
+    assert device.state.p_kw == 0.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(limit_kw=st.floats(0.05, 11.0))
+def test_commands_of_a_maker_s_map_are_undone_to_what_was_asked(limit_kw):
+    device = vendor_device(charger_map(), {"p_rated_kw": 11.0}, Clock(), serial="123456")
+    device.step(0.1)
+    assert device._physics.seen == {}
+    ask(device, "p_limit_kw", limit_kw)
+    device.step(0.1)
+    # the register counts whole percents of 11 kW
+    assert device._physics.seen["p_limit_kw"] == pytest.approx(limit_kw, abs=0.0551)
+    release(device, "p_limit_kw")
+    device.step(0.1)
+    assert device._physics.seen == {}
+
+
+def test_a_maker_s_map_shows_ratings_identity_and_signals():
+    device = vendor_device(charger_map(), {"p_rated_kw": 11.0}, Clock(), serial="123456", world={"p_available_kw": 3.3})
+    device.step(1800.0)
+    store = device.store
+    assert store.number("serial") == 123456.0
+    assert store.number("rated") == 11000.0
+    assert signals(device)["p_kw"] == pytest.approx(3.3)
+    assert signals(device)["e_import_kwh"] == pytest.approx(1.65, abs=0.05)
+
+
+def test_a_serial_number_of_letters_does_not_fit_a_map_with_numbers():
+    with pytest.raises(MapError, match="give digits"):
+        vendor_device(charger_map(), {"p_rated_kw": 11.0}, Clock(), serial="AB12")
+
+
+def test_a_window_of_storage_rates_keeps_the_battery_at_rest_when_zero_is_inside():
+    device = sunspec_device("battery", Clock())
+    put(device, "124.InWRte", 30)
+    put(device, "124.OutWRte", 50)
+    put(device, "124.StorCtl_Mod", 3)
+    device.step(0.1)
+    assert device.state.p_kw == 0.0
+
+
+@pytest.mark.parametrize(("mode", "rate", "expected_kw"), [(1, -40, -2.0), (2, -40, 2.0), (1, 40, 0.0)])
+def test_one_end_of_the_window_alone_forces_the_other_direction(mode, rate, expected_kw):
+    device = sunspec_device("battery", Clock())
+    put(device, "124.InWRte" if mode == 1 else "124.OutWRte", rate)
+    put(device, "124.StorCtl_Mod", mode)
+    device.step(0.1)
+    assert device.state.p_kw == pytest.approx(expected_kw)
+
+
+def test_the_tighter_of_two_limits_counts():
+    device = sunspec_device("pv", Clock(), models=(1, 103, 120, 121, 123, 702, 704), world={"p_available_kw": -9.0})
+    for point, value in (("123.WMaxLimPct", 50), ("123.WMaxLim_Ena", 1), ("704.WMaxLimPct", 30), ("704.WMaxLimPctEna", 1)):
+        put(device, point, value)
+    device.step(0.1)
+    assert device.state.p_kw == pytest.approx(-3.0)
+    assert device.store.number("103.St") == 5.0
+
+
+def test_a_limit_is_a_share_of_the_power_that_the_inverter_is_set_to():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -9.0})
+    put(device, "121.WMax", 4000)
+    ask(device, "p_limit_kw", 3.0)
+    assert device.store.number("123.WMaxLimPct") == 75.0
+    device.step(0.1)
+    assert device.state.p_kw == pytest.approx(-3.0)
+
+
+def test_protection_waits_ramps_and_trips_the_device():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -9.0}, protection=ProtectionSettings())
+    for _ in range(29):
+        device.step(1.0)
+    assert (device.state.p_kw, device.state.q_kvar, device.store.number("103.St")) == (0.0, 0.0, 3.0)
+    for _ in range(61):
+        device.step(1.0)
+    assert device.state.p_kw == pytest.approx(-2.0)
+    device.tell({"vm_pu": 1.2})
+    device.step(0.1)
+    device.step(0.1)
+    assert (device.state.p_kw, device.store.number("103.W"), device.store.number("103.St")) == (0.0, 0.0, 7.0)
+    assert device.store.number("103.Evt1") == (1 << 4) | (1 << 10)
+    assert device.state.tripped_by == "59.S2"
+    device.tell({"vm_pu": 1.0})
+    for _ in range(360):
+        device.step(1.0)
+    assert device.state.p_kw == pytest.approx(-2.0)
+    assert device.store.number("103.Evt1") == 0.0
+
+
+def test_a_command_during_the_ramp_still_counts():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -9.0}, protection=ProtectionSettings())
+    for _ in range(90):
+        device.step(1.0)
+    ask(device, "p_limit_kw", 0.5)
+    device.step(1.0)
+    assert device.state.p_kw == pytest.approx(-0.5)
+
+
+def test_amounts_are_taken_once():
+    class Driving:
+        nameplate = {"p_rated_kw": 7.4}
+        taken = ()
+
+        def step(self, commands, world, *, dt_s):
+            self.taken = (*self.taken, world["used_kwh"])
+            return {"p_kw": 0.0}
+
+    device = vendor_device(charger_map(), {"p_rated_kw": 7.4}, Clock(), world={"used_kwh": 0.0})
+    device._physics = Driving()
+    device.tell({"used_kwh": 2.0})
+    device.tell({"used_kwh": 1.0})
+    device.step(0.1)
+    device.step(0.1)
+    assert device._physics.taken == (3.0, 0.0)
+
+
+def test_a_restart_forgets_limits_and_counters_and_waits_to_connect():
+    device = sunspec_device("pv", Clock(), world={"p_available_kw": -9.0}, protection=ProtectionSettings(start_wait_s=1.0))
+    for _ in range(3600):
+        device.step(1.0)
+    ask(device, "p_limit_kw", 1.0)
+    device.step(1.0)
+    assert signals(device)["e_export_kwh"] > 5.0
+    device.restart()
+    assert device.store.number("123.WMaxLim_Ena") == 0.0
+    assert device.store.number("103.WH") is None, "a counter at 0 reads as not implemented"
+    assert not device.protection.is_connected
+
+
+def test_a_scale_factor_that_changes_leaves_the_value():
+    quirks = ImageQuirks(scale_changes=(ScaleChange(point="103.W_SF", exponents=(0, 1, -1), every_s=10.0),))
+    device = sunspec_device("pv", Clock(), quirks=quirks, world={"p_available_kw": -2.5})
+    seen = set()
+    for _ in range(40):
+        device.step(1.0)
+        seen.add(device.store.number("103.W_SF"))
+        assert signals(device)["p_kw"] == pytest.approx(-2.5)
+    assert seen == {0.0, 1.0, -1.0}
+
+
+@pytest.mark.parametrize(
+    ("end", "registers"), [(ChainEnd.STANDARD, [0xFFFF, 0]), (ChainEnd.ONE_ZERO, [0]), (ChainEnd.MARKER_ONLY, [0xFFFF])]
+)
+def test_the_end_of_the_chain_may_look_as_makers_make_it(end, registers):
+    device = sunspec_device("meter", Clock(), quirks=ImageQuirks(end=end))
+    last = max(device.store.tables[Table.HOLDING])
+    address = last - len(registers) + 1
+    assert device.bank.read(1, Table.HOLDING, address, len(registers)) == registers
+
+
+def test_units_come_from_the_setup_the_quirks_or_the_map():
+    assert sunspec_device("pv", Clock()).bank.unit == 1
+    assert sunspec_device("pv", Clock(), quirks=ImageQuirks(unit=126)).bank.unit == 126
+    assert sunspec_device("pv", Clock(), unit=5, quirks=ImageQuirks(unit=126)).bank.unit == 5
+    assert vendor_device(charger_map(), {"p_rated_kw": 11.0}, Clock()).bank.unit == 7
+
+
+def test_values_of_points_can_be_given():
+    device = sunspec_device("pv", Clock(), values={"123.WMaxLimPct_RvrtTms": 3600, "1.Md": "other"})
+    assert device.store.number("123.WMaxLimPct_RvrtTms") == 3600.0
+    assert device.store.get("1.Md") == "other"
+
+
+def test_a_charger_without_a_map_of_sunspec_is_refused():
+    data = charger_map().model_copy(
+        update={"discovery": sunspec_device("pv", Clock()).store.map.discovery, "points": (), "writes": {}, "signals": {}}
+    )
+    with pytest.raises(MapError, match="no models in use"):
+        vendor_device(data.model_copy(update={"commands": {}, "identity": {}}), {"p_rated_kw": 11.0}, Clock())
+
+
+@pytest.mark.parametrize("rated_kw", [0.5, 3.0, 25.0, 60.0, 400.0, 5000.0])
+def test_scale_factors_have_room_for_the_rating_and_resolve_a_thousandth_of_it(rated_kw):
+    device = VirtualDevice(
+        load_map("sunspec_pv"),
+        Obedient({"p_rated_kw": rated_kw, "s_rated_kva": rated_kw}),
+        DeviceSetup(name="it", world={"p_available_kw": -rated_kw}),
+        clock=Clock(),
+    )
+    device.step(0.1)
+    read = signals(device)
+    assert read["p_kw"] == pytest.approx(-rated_kw, rel=1e-3)
+    assert read["p_rated_kw"] == pytest.approx(rated_kw, rel=1e-3)
+    assert read["i_l1_a"] == pytest.approx(math.hypot(rated_kw, 0.5) * 1000 / 690, rel=1e-3, abs=0.0051)

@@ -1,0 +1,416 @@
+"""Entries on the wire become slots: what the run must start, what one of N devices is, and what does not fit a map."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from block_plants import HEAD, Shelf, only
+from hil_entries import ScriptedGuardian, heater_map
+
+from hil_adapters.guard.messages import Limits, TlsFiles
+from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, TcpTarget
+from models.devices.pv_inverter import KIND as PV_INVERTER
+from models.errors import DeviceError
+from models.feeder import load_feeder, make_engine
+from models.feeder.base import Engine
+from twin.assembly.hil_gain import loop_verdict, sensitivities
+from twin.errors import ScenarioError
+from twin.hil import HilSlot, WireSlope
+from twin.loop_gain import Verdict
+from twin.missing_data import SignalPolicy, Then
+from twin.plant import Plant
+from twin.signals import Axis
+from twin.simulators.blocks import beside, open_blocks
+from twin.simulators.exchange import HilExchange
+from twin.virtual.config import VirtualDeviceConfig
+
+BATTERY = (
+    "  - {kind: battery, home: Load R11, name: store, capacity_kwh: 12, charge_kw: 6, discharge_kw: 4, as: WORD,\n"
+    "     modbus: {map: sunspec_battery, host: 10.0.0.2, serial: A1, limits: {p_set_kw: {min: -2, max: 2}}MORE}}\n"
+)
+PV = (
+    "  - {kind: pv, home: Load R1, name: roof, p_peak_kw: 30, profile: constant, as: WORD,\n"
+    "     inverter: {function: q_v, v1s_pu: 1.05, v2s_pu: 1.09, p_v: {start_pu: 1.06, end_pu: 1.10}},\n"
+    "     modbus: {map: sunspec_pv, host: 10.0.0.3, serial: B2, limits: {p_limit_kw: {min: 0, max: 30}}MORE}}\n"
+)
+HEATER = (
+    "  - {kind: water_heater, home: Load R1, name: tank, draw: generated, volume_l: 300, p_rated_kw: 1.5, as: WORD,\n"
+    "     modbus: {map: heater.yaml, host: 10.0.0.4, serial: C3, limits: {COMMAND: {min: 0, max: 2}}MORE}}\n"
+)
+
+Build = Callable[..., Plant]
+Mistakes = Callable[[str], list[tuple[str, str]]]
+
+
+@pytest.fixture(name="shelf")
+def _shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+@pytest.fixture(name="build")
+def _build(shelf: Shelf) -> Build:
+    return shelf.plant
+
+
+@pytest.fixture(name="mistakes")
+def _mistakes(shelf: Shelf) -> Mistakes:
+    return shelf.mistakes
+
+
+@cache
+def _engine() -> tuple[Engine, int]:
+    feeder = load_feeder("pandapower:create_cigre_network_lv")
+    return make_engine(feeder, "auto")[0], len(feeder.bus_name)
+
+
+def written(entry: str, word: str, more: str = "") -> str:
+    return entry.replace("WORD", word).replace("MORE", more)
+
+
+def only_slot(plant: Plant) -> HilSlot:
+    (slot,) = plant.hil.slots
+    return slot
+
+
+def test_a_real_device_has_its_address_limits_and_serial_number(build: Build) -> None:
+    slot = only_slot(
+        build(written(BATTERY, "hardware", ", port: 1502, unit: 7, missing: {p_kw: {then: stop}}"))
+    )
+    assert (slot.name, slot.label, slot.is_hardware) == ("store", "devices[1] store", True)
+    assert (slot.target, slot.unit, slot.serial) == (TcpTarget(host="10.0.0.2", port=1502), 7, "A1")
+    assert slot.limits == {"p_set_kw": Limits(low=-2.0, high=2.0)}
+    assert slot.commands == ("p_set_kw",)
+    assert slot.signals == {
+        "p_kw": SignalPolicy(fresh_s=1.5, hold_s=10.0, then=Then.STOP),
+        "soc": SignalPolicy(fresh_s=15.0, hold_s=60.0, then=Then.MODEL),
+    }
+    assert not slot.sees_voltage
+    config = slot.device_config()
+    assert (config.emulated, config.serial, config.map_file.name) == (False, "A1", "sunspec_battery.yaml")
+
+
+def test_a_virtual_device_is_known_by_the_port_of_its_host(build: Build) -> None:
+    slot = only_slot(build(written(BATTERY, "virtual")))
+    assert (slot.target, slot.serial, slot.sees_voltage) == (None, None, True)
+    config = slot.device_config(20502)
+    assert (config.target, config.emulated, config.serial) == (
+        TcpTarget(host="127.0.0.1", port=20502),
+        True,
+        None,
+    )
+    with pytest.raises(ValueError, match="port of the virtual device 'store' is not known"):
+        slot.device_config()
+
+
+def test_the_host_takes_what_a_slot_says_of_its_inside(build: Build, tmp_path: Path) -> None:
+    heater_map(tmp_path)
+    entries = (
+        written(BATTERY, "virtual")
+        + written(PV, "virtual", ", protection: true")
+        + written(HEATER, "virtual")
+    )
+    slots = build(entries.replace("COMMAND", "p_limit_kw")).hil.virtual
+    configs = [VirtualDeviceConfig.model_validate(slot.host_config()) for slot in slots]
+    assert [config.physics.kind for config in configs] == ["battery", "pv_inverter", "water_heater"]
+    assert len({config.serial for config in configs}) == 3, "no two devices share a serial number"
+    assert configs[1].protection is not None
+    assert configs[1].physics.parameters.keys() == {
+        entry.name for entry in PV_INVERTER.variables if entry.causality == "parameter"
+    }
+    assert configs[2].physics.inputs["temp_room_degc"] == 20.0
+
+
+def test_real_devices_are_served_by_no_host(build: Build) -> None:
+    plant = build(written(BATTERY, "hardware"))
+    assert (plant.hil.virtual, len(plant.hil.hardware)) == ((), 1)
+    with pytest.raises(ValueError, match="no host serves it"):
+        plant.hil.slots[0].host_config()
+
+
+@pytest.mark.parametrize(
+    ("where", "target"),
+    [
+        ("line: {path: /dev/ttyUSB0, baudrate: 9600, parity: none, stopbits: 2}", "serial"),
+        ("host: 10.0.0.9, port: 4001, rtu_over_tcp: true", "rtu over tcp"),
+        ("host: 10.0.0.9", "default port"),
+    ],
+)
+def test_every_way_to_a_device_becomes_its_target(build: Build, where: str, target: str) -> None:
+    slot = only_slot(build(written(BATTERY, "hardware").replace("host: 10.0.0.2", where)))
+    assert (
+        slot.target
+        == {
+            "serial": SerialTarget(path="/dev/ttyUSB0", baudrate=9600, parity=Parity.NONE, stopbits=2),
+            "rtu over tcp": RtuOverTcpTarget(host="10.0.0.9", port=4001),
+            "default port": TcpTarget(host="10.0.0.9", port=502),
+        }[target]
+    )
+
+
+def test_certificates_and_reports_are_found_beside_the_scenario(build: Build, tmp_path: Path) -> None:
+    for name in ("ca.pem", "us.pem", "us.key"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "check.json").write_text(json.dumps({"slope_kw_v": 0.25}))
+    files = ", tls: {authority: ca.pem, certificate: us.pem, key: us.key}, acceptance: check.json"
+    slot = only_slot(build(written(BATTERY, "hardware", files)))
+    assert slot.tls == TlsFiles(
+        authority=tmp_path / "ca.pem", certificate=tmp_path / "us.pem", key=tmp_path / "us.key"
+    )
+    assert slot.acceptance_file == tmp_path / "check.json"
+    assert slot.slope == WireSlope(p_kw_v=0.25)
+    assert slot.device_config().tls == slot.tls
+
+
+def test_one_of_ten_devices_has_a_tenth_of_all_that_grows_with_their_number(
+    build: Build, tmp_path: Path
+) -> None:
+    heater_map(tmp_path)
+    entries = written(BATTERY, "virtual", ", stands_for: 10") + written(HEATER, "virtual", ", stands_for: 10")
+    store, tank = build(entries.replace("COMMAND", "p_limit_kw")).hil.slots
+    assert store.emulated is not None
+    assert tank.emulated is not None
+    inside = store.emulated.parameters
+    assert [inside[name] for name in ("capacity_kwh", "charge_kw", "discharge_kw")] == pytest.approx(
+        [1.2, 0.6, 0.4]
+    )
+    assert (inside["eta_charge"], inside["soc_max"]) == (0.95, 0.95)
+    heater = tank.emulated.parameters
+    assert [heater[name] for name in ("volume_l", "p_rated_kw", "loss_kw_k")] == pytest.approx(
+        [30.0, 0.15, 1.5e-4]
+    )
+    assert (heater["temp_set_degc"], heater["cop_a"]) == (53.0, 6.81)
+
+
+def test_the_model_beside_is_that_of_all_devices(build: Build) -> None:
+    plan = only(build(written(BATTERY, "virtual", ", stands_for: 10")))
+    block = plan.open()
+    assert block.outputs == ("p_kw", "soc")
+    found = block.step(np.array([[6.0], [20.0]]), time_s=0.0, dt_s=60.0)
+    assert found[0].tolist() == [6.0]
+
+
+def test_a_share_of_homes_gets_a_server_each(build: Build) -> None:
+    plant = build(
+        "  - {kind: battery, share: 50 %, capacity_kwh: 5, power_kw: 2, as: virtual, modbus: {map: sunspec_battery}}\n"
+    )
+    plan = only(plant)
+    assert plan.wire is not None
+    assert [slot.name for slot in plan.wire.slots] == list(plant.battery_name)
+    assert len(plan.wire.slots) > 1
+    assert plan.axis is Axis.BATTERY
+
+
+def test_a_heater_is_commanded_by_what_its_map_has_and_tells_what_its_map_reads(
+    build: Build, tmp_path: Path
+) -> None:
+    for command in ("p_limit_kw", "p_set_kw"):
+        heater_map(tmp_path, command)
+        plan = only(build(written(HEATER, "virtual").replace("COMMAND", command)))
+        assert plan.wire is not None
+        assert plan.wire.slots[0].commands == (command,)
+        assert command in plan.wire.inputs
+        assert plan.wire.signals == ("p_kw", "temp_top_degc")
+        assert plan.record[0] == ("temp_top_degc", "degC")
+        assert plan.record[1:] == plan.wire.told
+        assert plan.unmet is None, "a heater on the wire does not say what it lacks"
+        assert (
+            beside_record(build, written(HEATER, "model").replace("COMMAND", command))
+            == plan.wire.record_beside
+        )
+
+
+def beside_record(build: Build, entry: str) -> tuple[tuple[str, str], ...]:
+    return only(build(entry)).record
+
+
+@pytest.mark.parametrize("word", ["model", "fmu"])
+@pytest.mark.parametrize("entry", [BATTERY, PV, HEATER])
+def test_offline_the_block_changes_nothing(build: Build, tmp_path: Path, word: str, entry: str) -> None:
+    """The register map of the heater is not even there."""
+    del tmp_path
+    with_block = written(entry, word, ", stands_for: 10, protection: true").replace("COMMAND", "p_limit_kw")
+    without = with_block[: with_block.index(",\n     modbus:")] + "}\n"
+    left, right = build(with_block), build(without)
+    assert not left.hil
+    assert [plan.wire for plan in left.blocks] == [None] * len(right.blocks)
+    for field in dataclasses.fields(Plant):
+        if field.name not in {"blocks", "market", "tariff", "communities"}:
+            np.testing.assert_equal(_plain(getattr(left, field.name)), _plain(getattr(right, field.name)))
+    assert left.market.assumed == right.market.assumed
+    for ours, theirs in zip(left.blocks, right.blocks, strict=True):
+        assert (ours.record, ours.unmet, ours.origin, ours.label) == (
+            theirs.record,
+            theirs.unmet,
+            theirs.origin,
+            theirs.label,
+        )
+        np.testing.assert_equal(dict(ours.series), dict(theirs.series))
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("entry", "field", "text"),
+    [
+        (written(BATTERY, "virtual").replace("sunspec_battery", "no_such"), ".modbus.map", "no register map"),
+        (
+            written(BATTERY, "virtual").replace("sunspec_battery", "sunspec_pv"),
+            ".modbus.map",
+            "does not read soc",
+        ),
+        (written(PV, "virtual").replace("sunspec_pv", "broken.yaml"), ".modbus.map", "broken.yaml"),
+        (
+            written(PV, "virtual", ", missing: {soc: {then: stop}}"),
+            ".modbus.missing.soc",
+            "does not read 'soc' here",
+        ),
+        (
+            written(PV, "virtual").replace("p_limit_kw: {min", "p_limit: {min"),
+            ".modbus.limits.p_limit",
+            "did you mean 'p_limit_kw'?",
+        ),
+        (
+            written(PV, "hardware").replace("p_limit_kw: {min", "frequency_hz: {min"),
+            ".modbus",
+            "limits are missing",
+        ),
+        (
+            written(BATTERY, "virtual").replace("max: 2}", "max: 2}, soc: {min: 0.1, max: 0.9, ramp: 1}"),
+            ".modbus.limits.soc.ramp",
+            "goes with commands",
+        ),
+        (
+            written(PV, "virtual", ", protection: {overvoltage: {limit: -1, delay_s: 1}}"),
+            ".modbus.protection.overvoltage.limit",
+            "greater than 0",
+        ),
+        (written(PV, "virtual", ", faults: [{fault: no_such}]"), ".modbus.faults", "rules.0.fault"),
+        (written(PV, "virtual", ", acceptance: bad.json"), ".modbus.acceptance", "cannot be read"),
+        (written(PV, "virtual", ", acceptance: odd.json"), ".modbus.acceptance", "is no number"),
+    ],
+)
+def test_what_does_not_fit_is_told_at_its_place(
+    mistakes: Mistakes, tmp_path: Path, entry: str, field: str, text: str
+) -> None:
+    (tmp_path / "broken.yaml").write_text("format: 1\nname: broken\n")
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "odd.json").write_text('{"slope_kw_v": "steep"}')
+    found = mistakes(entry)
+    message = next(
+        (message for where, message in found if where == f"devices[1]{field}" and text in message), None
+    )
+    assert message is not None, found
+    assert len(found) == (3 if "sunspec_pv" in entry and "kind: battery" in entry else 1)
+
+
+def test_two_entries_cannot_mean_one_real_device(shelf: Shelf) -> None:
+    other = written(BATTERY, "hardware").replace("store", "other").replace("Load R11", "Load R15")
+    for second in (other.replace("10.0.0.2", "10.0.0.8"), other.replace("serial: A1", "serial: A2")):
+        with pytest.raises(ScenarioError, match="a real device has one entry"):
+            shelf.plant(written(BATTERY, "hardware") + second)
+    assert len(shelf.plant(written(BATTERY, "virtual") + other).hil.slots) == 2
+
+
+def test_a_device_without_a_command_is_read_and_a_note_says_so(build: Build, tmp_path: Path) -> None:
+    text = heater_map(tmp_path).read_text()
+    (tmp_path / "heater.yaml").write_text(text[: text.index("commands:")])
+    entry = written(HEATER, "virtual").replace(", limits: {COMMAND: {min: 0, max: 2}}", "")
+    plant = build(entry)
+    assert only_slot(plant).commands == ()
+    assert any("has no command that a strategy could use" in note for note in plant.market.assumed)
+    plan = only(plant)
+    assert plan.wire is not None
+    assert [name for name, _ in plan.wire.told] == ["age_s", "quality"]
+
+
+def test_devices_on_the_wire_need_an_exchange_and_their_models_do_not(build: Build) -> None:
+    plant = build(written(BATTERY, "virtual") + written(PV, "virtual"))
+    with pytest.raises(DeviceError, match="need real time"), open_blocks(plant):
+        pass
+    with open_blocks(beside(plant)) as blocks:
+        assert [stepper.block.outputs for stepper in blocks.on(Axis.PV, Axis.BATTERY)] == [
+            ("p_kw", "soc"),
+            ("p_kw", "q_kvar"),
+        ]
+    guardian = ScriptedGuardian()
+    guardian.reads_now("store", 0.0, p_kw=0.5, soc=0.7)
+    guardian.reads_now("roof", 0.0, p_kw=-3.0, q_kvar=1.0)
+    exchange = HilExchange(plant.hil, guardian, expires_s=1.0, clock=lambda: 0.5)
+    with open_blocks(plant, exchange) as blocks:
+        (store,) = blocks.on(Axis.BATTERY)
+        assert store.output("soc").tolist() == [0.7]
+
+
+def test_the_word_changes_who_answers_and_nothing_that_others_see(build: Build) -> None:
+    plants = [build(written(BATTERY, word) + written(PV, word)) for word in ("fmu", "virtual", "hardware")]
+    for plant in plants[1:]:
+        for field in ("battery_name", "battery_home", "pv_name", "pv_home", "home_name", "load_name"):
+            np.testing.assert_equal(getattr(plant, field), getattr(plants[0], field))
+        np.testing.assert_equal(plant.battery.capacity_kwh, plants[0].battery.capacity_kwh)
+        np.testing.assert_equal(plant.pv_inverter.s_rated_kva, plants[0].pv_inverter.s_rated_kva)
+        assert [plan.axis for plan in plant.blocks] == [plan.axis for plan in plants[0].blocks]
+
+
+def test_the_slope_of_a_virtual_inverter_is_that_of_its_functions(build: Build) -> None:
+    slope = only_slot(build(written(PV, "virtual", ", stands_for: 10"))).slope
+    assert slope is not None
+    assert slope.p_kw_v == pytest.approx(3.0 / (0.04 * 230.0))
+    assert slope.q_kvar_v == pytest.approx(0.436 * 3.0 / (0.02 * 230.0)), (
+        "injection below 0.92 pu is steepest"
+    )
+    stated = only_slot(build(written(PV, "virtual", ", slope_kw_v: 0.8"))).slope
+    assert stated == WireSlope(p_kw_v=0.8)
+
+
+def test_sensitivities_are_those_of_the_power_flow() -> None:
+    engine, n_buses = _engine()
+    rest = np.zeros(n_buses)
+    bus = np.array([5, 9, 5])
+    dv_dp, dv_dq = sensitivities(engine, bus, p_kw=rest, q_kvar=rest)
+    before = engine.solve(rest, rest).vm_pu
+    drawn = rest.copy()
+    drawn[9] = 5.0
+    assert dv_dp[0, 1] * 5.0 == pytest.approx(
+        (engine.solve(drawn, rest).vm_pu[5] - before[5]) * 230.0, rel=0.02
+    )
+    assert np.all(dv_dp < 0.0)
+    assert np.all(dv_dq < 0.0)
+    assert dv_dp[0].tolist() == dv_dp[2].tolist(), "two devices at one bus see the same"
+
+
+def test_the_loop_of_devices_and_feeder_is_judged(build: Build) -> None:
+    engine, n_buses = _engine()
+
+    def verdict(more: str) -> tuple[float, Verdict, float]:
+        found = loop_verdict(build(written(PV, "virtual", more)), engine, n_buses=n_buses)
+        assert found is not None
+        return found.gain, found.verdict, found.alpha
+
+    gain, calm, alpha = verdict("")
+    assert (calm, alpha) == (Verdict.OK, 1.0)
+    assert verdict(", stands_for: 30")[0] == pytest.approx(gain), "the entry describes all of them"
+    steep, relaxed, alpha = verdict(", stands_for: 300, slope_kw_v: 3")
+    assert relaxed is Verdict.RELAX
+    assert alpha == pytest.approx(1.0 / (1.0 + steep))
+    assert verdict(", stands_for: 30000, slope_kw_v: 3")[1] is Verdict.REFUSE
+    assert verdict(", slope_kw_v: -100000")[1] is Verdict.REFUSE, "power that rises with voltage runs away"
+
+
+def test_a_real_device_and_a_model_make_no_loop(build: Build) -> None:
+    engine, n_buses = _engine()
+    for word in ("hardware", "model"):
+        assert loop_verdict(build(written(PV, word)), engine, n_buses=n_buses) is None
+
+
+def test_a_faster_poll_makes_readings_live_for_less_time(shelf: Shelf) -> None:
+    plant = shelf.plant(written(BATTERY, "virtual"), head="live: {poll: 200 ms}\n" + HEAD)
+    assert only_slot(plant).signals["p_kw"].fresh_s == pytest.approx(0.6)
+    assert only_slot(plant).signals["soc"].fresh_s == pytest.approx(6.0)

@@ -1,0 +1,263 @@
+"""Devices behind a register map: a ``modbus:`` block becomes slots, checked against what the map can do."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from hil_adapters.errors import MapError
+from hil_adapters.guard.messages import Limits, TlsFiles
+from hil_adapters.maps.loader import load_map, map_file
+from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, Target, TcpTarget
+from twin.assembly.drafts import BlockDraft, EntryError
+from twin.assembly.hil_inside import Inside, emulated_devices
+from twin.assembly.hil_slopes import slopes_of
+from twin.errors import InputError
+from twin.hil import HilSlot, WirePlan
+from twin.missing_data import SignalPolicy, Then
+from twin.plant import BlockPlan
+from twin.scenario.marks import Problem, closest
+from twin.scenario.missing import MissingSpec
+from twin.scenario.modbus import ModbusSpec
+
+__all__ = ["check_slots", "on_wire"]
+
+_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "battery": ("p_set_kw",),
+    "pv": ("p_limit_kw",),
+    "water_heater": ("p_limit_kw", "p_set_kw"),
+    "ev": ("p_set_kw", "p_limit_kw"),
+}
+"""Commands by kind; the first that the map has is used."""
+_NEEDED: Mapping[str, tuple[str, ...]] = {"battery": ("p_kw", "soc")}
+_POWERS = ("p_kw", "q_kvar")
+_SLOW_EVERY = 10
+"""The slow values of a device are read every tenth time."""
+_FRESH_PERIODS = 3
+"""A reading is live for this many periods."""
+_HOLD_POWER_S, _HOLD_STATE_S = 10.0, 60.0
+_NO_MISSING = MissingSpec()
+
+
+def on_wire(
+    draft: BlockDraft, plan: BlockPlan, inside: Inside, *, base_dir: Path, poll_s: float
+) -> tuple[BlockPlan, tuple[str, ...]]:
+    """Return the plan of the same devices behind their register map and, for the report, what they cannot do.
+
+    Args:
+        draft: the entry; its devices share one ``modbus:`` block.
+        plan: what would compute them offline.
+        inside: the same in parts.
+        base_dir: folder of the scenario.
+        poll_s: period of the fast values [s].
+
+    Raises:
+        EntryError: with every mistake; paths start at the entry.
+    """
+    spec = _modbus_of(draft)
+    register_map, file = _map(spec, base_dir)
+    joint = _Joint(draft, spec, register_map, inside, poll_s=poll_s)
+    problems = list(joint.problems())
+    if problems:
+        raise EntryError(problems)
+    slots = _slots(joint, file, base_dir)
+    extra = tuple(name for name in (*joint.commands, "vm_pu") if name not in inside.inputs)
+    wire = WirePlan(
+        slots=slots,
+        inputs=(*inside.inputs, *extra),
+        signals=joint.signals,
+        record_beside=plan.record,
+        unmet_beside=plan.unmet,
+    )
+    read = tuple((name, unit) for name, unit in inside.record if name in joint.signals)
+    found = replace(plan, wire=wire, record=(*read, *wire.told), unmet=None, origin=joint.origin())
+    return found, joint.notes()
+
+
+class _Joint:
+    """What an entry, its map and its model have in common."""
+
+    def __init__(
+        self, draft: BlockDraft, spec: ModbusSpec, register_map: RegisterMap, inside: Inside, *, poll_s: float
+    ) -> None:
+        self.draft, self.spec, self.map, self.inside = draft, spec, register_map, inside
+        kind = draft.spec.kind
+        self.is_hardware = getattr(draft.spec, "as_", "") == "hardware"
+        first = next((name for name in _COMMANDS[kind] if name in register_map.commands), None)
+        self.commands = () if first is None else (first,)
+        wanted = (*_POWERS, "soc", *(name for name, _ in inside.record))
+        known = {name for name in wanted if name in register_map.signals and name in inside.outputs}
+        self.signals = tuple(name for name in dict.fromkeys(wanted) if name in known)
+        self._poll_s = poll_s
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what does not fit; paths start at the entry."""
+        kind = self.draft.spec.kind
+        for signal in _NEEDED.get(kind, ("p_kw",)):
+            if signal not in self.map.signals:
+                text = f"the map {self.map.name!r} does not read {signal}; a device of kind {kind} needs it"
+                yield ("modbus", "map"), text
+        if kind == "battery" and not self.commands:
+            yield ("modbus", "map"), f"the map {self.map.name!r} has no command p_set_kw; a battery needs it"
+        for signal in self.spec.missing:
+            if signal not in self.signals:
+                text = f"the run does not read {signal!r} here; {closest(signal, self.signals)}"
+                yield ("modbus", "missing", signal), text
+        yield from self._limit_problems()
+
+    def _limit_problems(self) -> Iterator[Problem]:
+        known = (*self.map.commands, *self.map.signals)
+        for name in self.spec.limits:
+            if name not in known:
+                text = f"the map {self.map.name!r} has no command or signal {name!r}; {closest(name, known)}"
+                yield ("modbus", "limits", name), text
+            elif self.spec.limits[name].ramp is not None and name not in self.map.commands:
+                yield ("modbus", "limits", name, "ramp"), "goes with commands; remove it"
+        for name in self.commands if self.is_hardware else ():
+            if name not in self.spec.limits:
+                yield (
+                    ("modbus",),
+                    f"limits are missing; a real device needs those of the lab, e.g. limits: {{{name}: {{min: 0 kW, max: 3 kW}}}}",
+                )
+
+    def policies(self) -> dict[str, SignalPolicy]:
+        """Return the rules of each signal that is read."""
+        return {signal: self._policy(signal) for signal in self.signals}
+
+    def _policy(self, signal: str) -> SignalPolicy:
+        given = self.spec.missing.get(signal, _NO_MISSING)
+        period_s = self._poll_s * (1 if self._is_fast(signal) else _SLOW_EVERY)
+        hold_s = _HOLD_POWER_S if signal in _POWERS else _HOLD_STATE_S
+        return SignalPolicy(
+            fresh_s=_FRESH_PERIODS * period_s,
+            hold_s=hold_s if given.hold is None else given.hold,
+            then=Then(given.then),
+            safe=given.safe,
+        )
+
+    def _is_fast(self, signal: str) -> bool:
+        """Return whether a signal is read in every period; of discovered points only powers are known to be."""
+        point = self.map.signals[signal].point
+        names = (point,) if isinstance(point, str) else point
+        groups = {entry.group for entry in self.map.points if entry.name in names}
+        return groups == {"fast"} if groups else signal in _POWERS
+
+    def limits(self) -> dict[str, Limits]:
+        """Return the limits of the lab, of one device."""
+        return {
+            name: Limits(low=given.min, high=given.max, ramp_per_s=given.ramp)
+            for name, given in self.spec.limits.items()
+        }
+
+    def unit(self) -> int:
+        """Return the unit id."""
+        return self.map.link.unit if self.spec.unit is None else self.spec.unit
+
+    def origin(self) -> str:
+        """Return what stands for the devices, for the manifest."""
+        stands = "" if self.spec.stands_for == 1.0 else f", each for {self.spec.stands_for:g}"
+        what = (
+            f"the real device {self.spec.serial}"
+            if self.is_hardware
+            else "virtual devices that are read by Modbus"
+        )
+        return f"{what} (register map {self.map.name}{stands})"
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what strategies cannot do with the devices."""
+        if self.commands:
+            return ()
+        return (
+            f"{self.draft.label}: its register map {self.map.name} has no command that a strategy could use.",
+        )
+
+
+def _modbus_of(draft: BlockDraft) -> ModbusSpec:
+    spec = getattr(draft.spec, "modbus", None)
+    if not isinstance(spec, ModbusSpec):
+        raise InputError("modbus is missing; add modbus: {map: NAME}")
+    return spec
+
+
+def _map(spec: ModbusSpec, base_dir: Path) -> tuple[RegisterMap, Path]:
+    try:
+        return load_map(spec.map, base_dir=base_dir), map_file(spec.map, base_dir=base_dir)
+    except MapError as error:
+        raise EntryError([(("modbus", "map"), str(error))]) from error
+
+
+def _slots(joint: _Joint, file: Path, base_dir: Path) -> tuple[HilSlot, ...]:
+    draft, spec, inside = joint.draft, joint.spec, joint.inside
+    slopes = slopes_of(spec, inside, size=draft.size, base_dir=base_dir)
+    emulated = None
+    if not joint.is_hardware:
+        emulated = emulated_devices(inside, spec, size=draft.size, base_dir=base_dir)
+    limits, policies = joint.limits(), joint.policies()
+    return tuple(
+        HilSlot(
+            name=name,
+            label=draft.label,
+            map_file=file.resolve(),
+            target=_target(joint) if joint.is_hardware else None,
+            unit=joint.unit(),
+            serial=spec.serial if joint.is_hardware else None,
+            emulated=None if emulated is None else emulated[device],
+            commands=joint.commands,
+            signals=policies,
+            limits=limits,
+            acceptance_file=_file(spec.acceptance, base_dir) if joint.is_hardware else None,
+            tls=_tls(spec, base_dir) if joint.is_hardware else None,
+            stands_for=spec.stands_for,
+            slope=slopes[device],
+            sees_voltage=not joint.is_hardware,
+        )
+        for device, name in enumerate(draft.names)
+    )
+
+
+def _target(joint: _Joint) -> Target:
+    spec, link = joint.spec, joint.map.link
+    if spec.line is not None:
+        line = spec.line
+        return SerialTarget(
+            path=line.path,
+            baudrate=line.baudrate,
+            parity=Parity(line.parity),
+            stopbits=line.stopbits,
+            turnaround_s=line.turnaround,
+        )
+    host = "" if spec.host is None else spec.host
+    if spec.rtu_over_tcp:
+        return RtuOverTcpTarget(host=host, port=link.port if spec.port is None else spec.port)
+    return TcpTarget(host=host, port=link.port if spec.port is None else spec.port)
+
+
+def _tls(spec: ModbusSpec, base_dir: Path) -> TlsFiles | None:
+    if spec.tls is None:
+        return None
+    return TlsFiles(
+        authority=base_dir / spec.tls.authority,
+        certificate=base_dir / spec.tls.certificate,
+        key=base_dir / spec.tls.key,
+    )
+
+
+def _file(name: str | None, base_dir: Path) -> Path | None:
+    return None if name is None else (base_dir / name).resolve()
+
+
+def check_slots(slots: Iterable[HilSlot]) -> None:
+    """Refuse that two entries mean one real device.
+
+    Raises:
+        InputError: they have a serial number, or an address and unit, in common.
+    """
+    seen: dict[object, str] = {}
+    for slot in slots:
+        for key, what in (
+            (slot.serial, f"serial number {slot.serial}"),
+            ((slot.target, slot.unit), f"unit {slot.unit} at {slot.target}"),
+        ):
+            if slot.is_hardware and seen.setdefault(key, slot.label) != slot.label:
+                text = f"{slot.label} and {seen[key]} both have {what}; a real device has one entry"
+                raise InputError(text)

@@ -1,0 +1,167 @@
+"""Commands of runs in real time: live, e-stop, replay."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twin.cli.options import EXIT_FAILED, Debug, Duration, Json, RunFolder, ScenarioFile
+from twin.cli.running import OPTION_NAMES, changed_values, check_out, exit_code_of, run_and_show
+from twin.cli.shell import guarded
+from twin.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twin.hil import HilSlot
+    from twin.live.session import LiveMode
+
+__all__ = ["estop_command", "live", "replay"]
+
+
+def live(
+    scenario: ScenarioFile,
+    armed: Annotated[bool, typer.Option("--armed", help="Command real devices.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Read real devices, write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="No connection at all; set-points are checked and logged.")
+    ] = False,
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", help="Run only this strategy; may be repeated.")
+    ] = None,
+    confirm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--confirm",
+            metavar="NAME=SERIAL",
+            help="Arm this device without asking; may be repeated. For scripts: who runs it confirms.",
+        ),
+    ] = None,
+    duration: Duration = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results.")] = Path("results"),
+    json_out: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a scenario in real time with its devices on the wire. Ctrl-C puts them into their safe state."""
+
+    def work() -> int:
+        from twin.live.session import LiveOptions
+        from twin.runner import RunOptions
+        from twin.scenario import load_scenario
+
+        mode = _mode(armed=armed, read_only=read_only, dry_run=dry_run)
+        check_out(out)
+        changed = changed_values(duration=duration)
+        loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
+        chosen = list(loaded.scenario.strategies) if strategy is None else strategy
+        if armed and len(chosen) > 1:
+            raise InputError(
+                f"--armed: one strategy commands a device; choose it with --strategy ({', '.join(chosen)})"
+            )
+        options = RunOptions(
+            strategies=strategy,
+            out=out,
+            changed=changed,
+            live=LiveOptions(mode=mode, confirm=_confirmation(_confirmed(confirm or []))),
+        )
+        return exit_code_of(run_and_show(loaded, options, json_out=json_out, quiet=quiet))
+
+    guarded(work, debug=debug)
+
+
+def estop_command(
+    reason: Annotated[str, typer.Option("--reason", help="For the audit log.")] = "e-stop by the user",
+    debug: Debug = False,
+) -> None:
+    """Put every device of every run of this user into its safe state, and keep it there."""
+
+    def work() -> int:
+        from hil_adapters.guard.registry import estop
+        from twin import console
+
+        stopped = estop(reason)
+        if not stopped:
+            console.say("no guardian is running; nothing was commanded")
+            return EXIT_FAILED
+        for entry in stopped:
+            names = ", ".join(entry.devices)
+            console.say(f"{names}: {'tripped, in the safe state' if entry.error is None else entry.error}")
+        return EXIT_FAILED if any(entry.error is not None for entry in stopped) else 0
+
+    guarded(work, debug=debug)
+
+
+def replay(
+    run: RunFolder,
+    strategy: Annotated[
+        list[str] | None, typer.Option("--strategy", help="Replay only this strategy; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for results.")] = Path("results"),
+    json_out: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Repeat a run from what its devices said, without the devices and as fast as it goes."""
+
+    def work() -> int:
+        from twin.results import latest_run, layout
+        from twin.runner import RunOptions
+        from twin.scenario import load_scenario
+
+        check_out(out)
+        folder = latest_run(run)
+        loaded = load_scenario(folder / layout.SCENARIO)
+        if not any(getattr(entry.spec, "as_", None) in {"virtual", "hardware"} for entry in loaded.devices):
+            raise InputError(f"{run}: had no devices on the wire; run its scenario again with `twin run`")
+        options = RunOptions(
+            strategies=strategy, out=out, changed={"replay": str(folder)}, replay=folder.resolve()
+        )
+        return exit_code_of(run_and_show(loaded, options, json_out=json_out, quiet=quiet))
+
+    guarded(work, debug=debug)
+
+
+def _mode(*, armed: bool, read_only: bool, dry_run: bool) -> "LiveMode":
+    from twin.live.session import LiveMode
+
+    given = [
+        mode
+        for mode, is_given in (
+            (LiveMode.ARMED, armed),
+            (LiveMode.READ_ONLY, read_only),
+            (LiveMode.DRY_RUN, dry_run),
+        )
+        if is_given
+    ]
+    if len(given) != 1:
+        raise InputError("say what may be done to real devices: one of --armed, --read-only, --dry-run")
+    return given[0]
+
+
+def _confirmed(pairs: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, sign, serial = pair.rpartition("=")
+        if not sign or not name or not serial:
+            raise InputError(f"--confirm {pair}: write NAME=SERIAL, as in --confirm 'Roof=SN123'")
+        found[name] = serial
+    return found
+
+
+def _confirmation(given: dict[str, str]) -> "Callable[[HilSlot], str]":
+    def ask(slot: "HilSlot") -> str:
+        if slot.name in given:
+            return f"{slot.name} {given[slot.name]}"
+        if not sys.stdin.isatty():
+            raise InputError(
+                f"{slot.name}: nobody is there to confirm it; run in a terminal or give --confirm '{slot.name}=SERIAL'"
+            )
+        typer.echo(
+            f"{slot.name} at {slot.target} will be commanded. Type its name and serial number to arm it:",
+            err=True,
+        )
+        return str(typer.prompt("name serial", err=True))
+
+    return ask

@@ -1,0 +1,88 @@
+"""The guardians of a run, seen as one, and how its devices are made ready."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from hil_adapters.errors import GuardError
+from hil_adapters.guard.link import GuardianLink
+from hil_adapters.guard.messages import DeviceImage, GuardState, Image, SetPoints
+from hil_adapters.samples import Quality
+from twin.errors import InputError, RunError
+from twin.hil import HilSlot
+
+__all__ = ["GuardianGroup", "arm", "await_readings"]
+
+_FIRST_READING_S = 30.0
+"""A device may take this long from the start of the guardian to its first readings [s]."""
+
+
+class GuardianGroup:
+    """Several guardians as one; each is told only of its own devices."""
+
+    def __init__(self) -> None:
+        self._links: list[tuple[GuardianLink, frozenset[str]]] = []
+
+    def add(self, link: GuardianLink, devices: Sequence[str]) -> None:
+        """Take a running guardian and the names of its devices."""
+        self._links.append((link, frozenset(devices)))
+
+    def exchange(self, set_points: SetPoints | None) -> Image:
+        """Hand each its part of the set-points and return what all of them know."""
+        devices: dict[str, DeviceImage] = {}
+        events: list[str] = []
+        for link, names in self._links:
+            image = link.exchange(None if set_points is None else _part(set_points, names))
+            devices.update(image.devices)
+            events += image.events
+        return Image(devices=devices, events=tuple(events))
+
+
+def _part(set_points: SetPoints, names: frozenset[str]) -> SetPoints:
+    values = {name: commands for name, commands in set_points.values.items() if name in names}
+    return SetPoints(step=set_points.step, expires_s=set_points.expires_s, values=values)
+
+
+def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
+    """Wait until every device has given every signal that the run takes, and virtual ones may be commanded.
+
+    Raises:
+        RunError: one has not in time; the message holds what the guardian told meanwhile.
+    """
+    until_s = time.monotonic() + _FIRST_READING_S
+    told: list[str] = []
+    while True:
+        image = link.exchange(None)
+        told += image.events
+        silent = [slot for slot in slots if not _has_readings(slot, image.devices)]
+        if not silent:
+            return
+        if time.monotonic() > until_s:
+            names = ", ".join(slot.name for slot in silent)
+            heard = f" ({'; '.join(told[-3:])})" if told else ""
+            raise RunError(
+                f"no readings from {names} within {_FIRST_READING_S:g} s{heard}; try `twin device read` on it"
+            )
+        time.sleep(0.05)
+
+
+def _has_readings(slot: HilSlot, devices: Mapping[str, DeviceImage]) -> bool:
+    seen = devices.get(slot.name)
+    if seen is None or not (slot.is_hardware or seen.state is GuardState.ARMED):
+        return False  # a guardian arms virtual devices by itself
+    return all(
+        signal in seen.signals and seen.signals[signal].quality <= Quality.UNCERTAIN
+        for signal in slot.signals
+    )
+
+
+def arm(link: GuardianLink, slots: Sequence[HilSlot], confirm: Callable[[HilSlot], str]) -> None:
+    """Arm real devices, each with the word of a person.
+
+    Raises:
+        InputError: one cannot be armed; the message says why.
+    """
+    for slot in slots:
+        try:
+            link.arm(slot.name, confirm(slot))
+        except GuardError as error:
+            raise InputError(f"{slot.name} cannot be armed: {error}") from error

@@ -1,0 +1,164 @@
+"""One virtual device on its own, outside of any run: what ``twin device serve`` starts."""
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from hil_adapters.errors import HilError
+from hil_adapters.maps.loader import load_map
+from hil_adapters.virtual.protection import ProtectionSettings
+from models.devices.base import Causality
+from models.devices.numpy_block import KINDS
+from models.errors import ModelError
+from twin.errors import InputError, RunError
+from twin.virtual.building import build_device
+from twin.virtual.config import HostConfig, PhysicsConfig, PhysicsKind, VirtualDeviceConfig
+from twin.virtual.host_main import run_devices
+
+__all__ = ["Address", "Wanted", "is_loopback", "serve_alone", "standalone_config"]
+
+Address = Callable[[int, int], None]
+"""Is told the port and the unit once the device answers."""
+
+_PHYSICS_OF_KIND: Final[Mapping[str, PhysicsKind]] = {
+    "pv": "pv_inverter",
+    "battery": "battery",
+    "meter": "meter",
+    "charger": "ev_charger",
+}
+_AROUND: Final = frozenset({"vm_pu", "frequency_hz"})
+_METER: Final = frozenset({"p_kw", "q_kvar"})
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a person types."""
+
+    map: str
+    """Name of a shipped map, or a file."""
+    physics: PhysicsKind | None = None
+    """What computes it; None: by the kind of the map."""
+    settings: Sequence[str] = ()
+    """``name=value``: parameters and inputs of the physics, ``serial``, else points of the map."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 for any free one."""
+    allow: Sequence[str] = ()
+    """Addresses or networks that may connect, needed beyond loopback."""
+    protection: ProtectionSettings | None = None
+    faults: str | None = None
+    """File of a fault script."""
+
+
+def standalone_config(wanted: Wanted) -> HostConfig:
+    """Return the configuration of a single device.
+
+    Raises:
+        InputError: the map is wrong, a setting has no value, or the address is open to others without ``allow``.
+    """
+    if not is_loopback(wanted.host) and not wanted.allow:
+        raise InputError(
+            f"{wanted.host} can be reached from other machines; say which of them may connect with --allow, "
+            "e.g. --allow 192.168.1.0/24"
+        )
+    try:
+        kind = load_map(wanted.map).kind
+    except HilError as error:
+        raise InputError(str(error)) from error
+    chosen = wanted.physics if wanted.physics is not None else _PHYSICS_OF_KIND.get(kind)
+    if chosen is None:
+        raise InputError(f"map {wanted.map} is of kind {kind}; say what computes the device with --physics")
+    numbers, texts = _settings(wanted.settings)
+    parts = _sorted_out(chosen, numbers)
+    device = VirtualDeviceConfig(
+        name=wanted.map,
+        map=wanted.map,
+        physics=PhysicsConfig(kind=chosen, parameters=parts[0], inputs=parts[1]),
+        port=wanted.port,
+        serial=texts.pop("serial", "1"),
+        values={**parts[2], **texts},
+        protection=wanted.protection,
+        faults=wanted.faults,
+    )
+    return HostConfig(
+        devices=(device,), host=wanted.host, allow=tuple(wanted.allow) if wanted.allow else None
+    )
+
+
+def serve_alone(config: HostConfig, *, on_served: Address) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        InputError: the device cannot be made so.
+        RunError: the address cannot be used, or the physics failed.
+    """
+    with ExitStack() as stack:
+        built = [build_device(device, stack) for device in config.devices]
+
+        def told(ports: Mapping[str, int]) -> None:
+            for entry in built:
+                on_served(ports[entry.device.name], entry.device.bank.unit)
+
+        async def work() -> None:
+            ended = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C interrupts asyncio.run
+                    loop.add_signal_handler(number, ended.set)
+            await run_devices(config, built, until=ended, on_served=told)
+
+        try:
+            asyncio.run(work())
+        except (HilError, ModelError) as error:
+            raise RunError(str(error)) from error
+
+
+def _settings(settings: Sequence[str]) -> tuple[dict[str, float], dict[str, str]]:
+    """Return numbers and texts by name."""
+    numbers: dict[str, float] = {}
+    texts: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name or not equals or not value:
+            raise InputError(f"--set {setting!r} says no value; write name=value")
+        try:
+            if name == "serial":
+                texts[name] = value
+            else:
+                numbers[name] = float(value)
+        except ValueError:
+            texts[name] = value
+    return numbers, texts
+
+
+def _sorted_out(
+    kind: PhysicsKind, numbers: Mapping[str, float]
+) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
+    """Return parameters, inputs and values of points."""
+    module = KINDS.get(kind)
+    parameters = {"p_rated_kw"} if module is None else set(module.KIND.named(Causality.PARAMETER))
+    inputs = _METER if module is None else frozenset(module.KIND.named(Causality.INPUT))
+    found = (
+        {name: value for name, value in numbers.items() if name in parameters},
+        {name: value for name, value in numbers.items() if name in inputs | _AROUND},
+        {name: value for name, value in numbers.items() if name not in parameters | inputs | _AROUND},
+    )
+    if kind == "pv_inverter" and "p_available_kw" not in found[1] and module is not None:
+        rated_kw = {entry.name: entry.start for entry in module.KIND.variables}["p_rated_kw"]
+        found[1]["p_available_kw"] = -found[0].get("p_rated_kw", rated_kw)
+    return found
