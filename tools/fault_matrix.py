@@ -6,6 +6,7 @@ The device in these runs answers each register with its own address, so a value 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from hil_adapters.errors import (
     ExceptionReplyError,
@@ -14,17 +15,17 @@ from hil_adapters.errors import (
     LinkTimeoutError,
     ProtocolViolationError,
 )
-from hil_adapters.faults.bank import faulty_bank
 from hil_adapters.faults.catalogue import Fault, Level, Outcome
 from hil_adapters.faults.entries import CATALOGUE
 from hil_adapters.faults.plan import FaultPlan
-from hil_adapters.faults.rules import AddressRange, FaultRule
+from hil_adapters.faults.proxy import FaultProxy
+from hil_adapters.faults.rules import AddressRange, FaultRule, FaultScript
 from hil_adapters.wire.base import ModbusLink, Peer, RtuOverTcpTarget, Table, Target, TcpTarget
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request, read_values, write_request
 from hil_adapters.wire.server import Framing, ModbusServer
 
-__all__ = ["CASES", "AddressBank", "Case", "LinkResult", "run_link", "run_links", "target_of"]
+__all__ = ["CASES", "AddressBank", "Case", "LinkResult", "Place", "run_link", "run_links", "target_of"]
 
 UNIT = 1
 COUNT = 4
@@ -39,6 +40,8 @@ _LATE_S = 1.3
 """After the deadline, while the next requests are under way."""
 _TURNAROUND_S = 0.5
 _PAUSE_S = 0.02
+_UNTIL_S = 1.0
+"""End of the faults, on a clock that is set by hand."""
 _MOST_TRIES = 4
 
 
@@ -82,7 +85,9 @@ class Case:
         where = None if entry.level is Level.CONNECTION else (AddressRange(first=_STRUCK, last=_STRUCK + 99),)
         if self.fault in {Fault.RESET, Fault.CLOSE, Fault.HALF_OPEN}:
             where = (AddressRange(first=_STRUCK, last=_STRUCK + 99),)
-        return FaultRule(fault=self.fault, addresses=where, parameters=dict(self.parameters))
+        return FaultRule(
+            fault=self.fault, addresses=where, until_s=_UNTIL_S, parameters=dict(self.parameters)
+        )
 
 
 _EXCEPTION_CODES = (1, 2, 3, 4, 5, 6, 10, 11, 0x77)
@@ -193,11 +198,46 @@ async def _let_the_late_answer_come(prober: _Prober, link: ModbusLink) -> None:
     prober.wrong += 1
 
 
-async def run_link(case: Case, framing: Framing) -> LinkResult:
+class Place(StrEnum):
+    """Where the fault is injected."""
+
+    SERVER = "server"
+    """In the emulated device."""
+    PROXY = "proxy"
+    """In a proxy before a device without faults."""
+
+
+class _Bench:
+    """A device with a fault, or one without behind a proxy that has it."""
+
+    def __init__(self, plan: FaultPlan, place: Place) -> None:
+        faults = plan if place is Place.SERVER else None
+        self.server = ModbusServer(AddressBank(), framing=plan.framing, faults=faults)
+        self._plan = plan
+        self._proxy: FaultProxy | None = None
+        self._place = place
+
+    async def start(self) -> int:
+        """Return the port that the client is given."""
+        port = await self.server.start()
+        if self._place is Place.SERVER:
+            return port
+        self._proxy = FaultProxy(target_of(port, self._plan.framing), self._plan)
+        return await self._proxy.start()
+
+    async def stop(self) -> None:
+        """End both."""
+        if self._proxy is not None:
+            await self._proxy.stop()
+        await self.server.stop()
+
+
+async def run_link(case: Case, framing: Framing, *, place: Place = Place.SERVER) -> LinkResult:
     """Let a fault strike one request, and see what the link makes of it and of the next ones."""
-    plan = FaultPlan.of([case.rule()], framing=framing)
-    server = ModbusServer(faulty_bank(AddressBank(), plan.values), framing=framing, faults=plan)
-    link = open_link(target_of(await server.start(), framing))
+    clock = _Clock()
+    plan = FaultPlan(FaultScript(rules=(case.rule(),)), framing=framing, clock=clock)
+    bench = _Bench(plan, place)
+    link = open_link(target_of(await bench.start(), framing))
     first: ModbusLink | None = None
     try:
         if case.fault is Fault.ONE_CLIENT:
@@ -217,26 +257,34 @@ async def run_link(case: Case, framing: Framing) -> LinkResult:
         if case.fault is Fault.LATE:
             await _let_the_late_answer_come(prober, link)
         if case.fault in {Fault.REFUSED, Fault.ONE_CLIENT, Fault.HALF_OPEN}:
-            await _lift(server, first)
+            clock.at_s = _UNTIL_S
+            await _leave(first)
         tries = await _tries(prober)
         return LinkResult(outcome=outcome, wrong=prober.wrong, tries=tries, injected=injected)
     finally:
         await link.close()
-        if first is not None:
-            await first.close()
-        await server.stop()
+        await _leave(first)
+        await bench.stop()
 
 
-async def _lift(server: ModbusServer, first: ModbusLink | None) -> None:
-    """End a fault that lasts: the rule ends, the first client leaves."""
+async def _leave(first: ModbusLink | None) -> None:
+    """Let the first of two clients leave."""
     if first is not None:
         await first.close()
-    server.faults = None
-    server.station.faults = None
 
 
-async def run_links(framing: Framing) -> dict[str, LinkResult]:
+class _Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self) -> float:
+        return self.at_s
+
+
+async def run_links(framing: Framing, *, place: Place = Place.SERVER) -> dict[str, LinkResult]:
     """Return the result of every case that exists in a framing, by its name; they run side by side."""
     cases = [case for case in CASES if framing in CATALOGUE[case.fault].framings]
-    results = await asyncio.gather(*(run_link(case, framing) for case in cases))
+    results = await asyncio.gather(*(run_link(case, framing, place=place) for case in cases))
     return {str(case): result for case, result in zip(cases, results, strict=True)}

@@ -14,7 +14,7 @@ from hil_adapters.device.events import EventKind
 from hil_adapters.device.pool import LinkPool
 from hil_adapters.device.session import DeviceSession
 from hil_adapters.errors import HilError, IdentityError, LinkError
-from hil_adapters.faults.bank import faulty_bank
+from hil_adapters.faults.bank import FaultyBank
 from hil_adapters.faults.catalogue import Fault, Level
 from hil_adapters.faults.entries import CATALOGUE
 from hil_adapters.faults.plan import FaultPlan
@@ -191,7 +191,7 @@ class _Run:
             parameters=dict(case.parameters),
         )
         self.plan = FaultPlan(FaultScript(rules=(rule,)), clock=self.clock)
-        self.server = ModbusServer(faulty_bank(self.device, self.plan.values), faults=self.plan)
+        self.server = ModbusServer(FaultyBank(self.device, self.plan.values), faults=self.plan)
         self.is_wrong = False
 
     def session(self) -> DeviceSession:

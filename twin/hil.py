@@ -8,8 +8,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hil_adapters.grid_source.base import SourceLimits
 from hil_adapters.guard.messages import DeviceConfig, DeviceImage, Limits, TlsFiles
 from hil_adapters.wire.base import Target, TcpTarget
 from twin.missing_data import Choice, SignalPolicy
@@ -19,6 +23,7 @@ __all__ = [
     "EmulatedDevice",
     "HilPlan",
     "HilSlot",
+    "SourceConfig",
     "WirePlan",
     "WireSlope",
 ]
@@ -30,6 +35,19 @@ class WireSlope:
 
     p_kw_v: float = 0.0
     q_kvar_v: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """A source that feeds a real device with the voltage of the simulated feeder."""
+
+    host: str
+    port: int | None
+    """None: that of the commands."""
+    commands: str | Path
+    """Shipped command set, or a file."""
+    limits: SourceLimits
+    at_end: Literal["hold", "nominal", "off"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +77,8 @@ class HilSlot:
     """Name of the device in the plant; unique among slots."""
     label: str
     """Of its entry, for messages."""
+    home: int
+    """Position of its home in the plant."""
     map_file: Path
     target: Target | None
     """Where it answers; None for a virtual device: known once its host runs."""
@@ -71,14 +91,16 @@ class HilSlot:
     """Commands that the run gives, e.g. ``p_set_kw``; in the order of the map."""
     signals: Mapping[str, SignalPolicy]
     """Signals that the run takes, and what happens where one is missing."""
+    needed: tuple[str, ...] = ("p_kw",)
+    """Signals without which it is no device of its kind; others it may lack, a model or a safe value stands in for them."""
     limits: Mapping[str, Limits] = field(default_factory=dict)
     acceptance_file: Path | None = None
     tls: TlsFiles | None = None
     stands_for: float = 1.0
     slope: WireSlope | None = None
     """None: not known (the acceptance test measures it)."""
-    sees_voltage: bool
-    """Whether the voltage of the simulated feeder reaches it; then device and feeder are a loop."""
+    source: SourceConfig | None = None
+    """What feeds a real device with the voltage of the simulated feeder; None: it stands on the public grid."""
     alpha: float = 1.0
     """Share of a change of voltage that reaches the device in a step; set by the check of the loop gain."""
 
@@ -86,6 +108,11 @@ class HilSlot:
     def is_hardware(self) -> bool:
         """Whether it is a real device."""
         return self.emulated is None
+
+    @property
+    def sees_voltage(self) -> bool:
+        """Whether the voltage of the simulated feeder reaches it; then device and feeder are a loop."""
+        return not self.is_hardware or self.source is not None
 
     def device_config(self, port: int | None = None) -> DeviceConfig:
         """Return what the guardian is told of it; ``port`` is where the host of a virtual device serves it.
@@ -130,7 +157,7 @@ class HilSlot:
                 "fmu": None if inside.fmu is None else dict(inside.fmu),
             },
             "unit": self.unit,
-            "serial": f"virtual-{secrets.token_hex(8)}",
+            "serial": f"{secrets.token_hex(5)}-virtual",  # some devices have room for ten characters
             "protection": None if inside.protection is None else dict(inside.protection),
             "faults": None if file is None else str(file),
         }
@@ -205,6 +232,10 @@ class DeviceExchange(Protocol):
         self, device: str, *, step: int, commands: Mapping[str, float], world: Mapping[str, float]
     ) -> None:
         """Say what a device is asked for and what surrounds it; sent when the step is finished."""
+        ...
+
+    def see_voltage(self, home_vm_pu: NDArray[np.float64]) -> None:
+        """Take the voltages that the step was solved with, shape (H,) by home, before the step is finished."""
         ...
 
     def count(self, device: str, signal: str, choice: Choice) -> None:

@@ -7,7 +7,8 @@ next step. With ``L`` the change of voltage that comes back for a change of volt
 
 where ``alpha`` is the share of a change that the device is told at once (under-relaxation). Volt-watt and volt-var
 functions counteract: ``L`` is negative, and ``g = -L`` is called the loop gain. One device settles for ``alpha < 2 / (1 + g)``.
-Its own response time is not counted; it makes the loop calmer where steps are shorter than it.
+Its own response time is not counted; it makes the loop calmer where steps are shorter than it. With the ``alpha`` that is used
+one device also settles where its answer takes two steps instead of one.
 """
 
 import math

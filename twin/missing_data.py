@@ -64,7 +64,7 @@ def newest_good(kept: Sample, arrived: Sample | None) -> Sample:
     """Return the newer of two readings that holds a number; ``NOTHING`` where neither does."""
     good = [
         sample
-        for sample in (kept, arrived)
+        for sample in (arrived, kept)  # of two with the same time the one that arrived
         if sample is not None and sample.quality <= Quality.STALE and math.isfinite(sample.value)
     ]
     return max(good, key=lambda sample: sample.received_s, default=NOTHING)

@@ -15,6 +15,7 @@ __all__ = ["GATEWAY", "Exchange", "PlannedWrite", "WriteLog"]
 
 GATEWAY = frozenset({10, 11})
 """Exceptions by which a gateway says that the device behind it does not answer."""
+_FUNCTION = 1
 _BUSY = 6
 _BUSY_PAUSES_S = (0.05, 0.1, 0.2)
 """Waits before a request is repeated that the device was too busy for; all inside the deadline of the request."""
@@ -69,7 +70,7 @@ class Exchange:
             LinkError: no usable answer came.
         """
         request = read_request(table, address, count)
-        return read_values(request, await self._ask(request, before=_nothing, repeats=1))
+        return read_values(request, await self._ask(request, before=None, repeats=1))
 
     async def write(self, planned: PlannedWrite, log: WriteLog) -> None:
         """Write registers or a coil with the function code the device takes; ``log`` is called before every frame.
@@ -79,7 +80,16 @@ class Exchange:
             MapError: the quirks of the map leave no function code for it.
         """
         request = self._write_request(planned)
-        await self._ask(request, before=lambda: log(planned), repeats=0)
+        try:
+            await self._ask(request, before=lambda: log(planned), repeats=0)
+        except ExceptionReplyError as error:
+            if error.code != _FUNCTION:
+                raise
+            raise ExceptionReplyError(
+                _FUNCTION,
+                f"{error}; where the device takes another function code, say so under link.quirks in the map "
+                "(no_single_write, no_multiple_write)",
+            ) from error
 
     def _write_request(self, planned: PlannedWrite) -> bytes:
         quirks = self._defaults.quirks
@@ -92,15 +102,16 @@ class Exchange:
         single = not several and not quirks.no_single_write
         return write_request(planned.table, planned.address, list(planned.registers), single=single)
 
-    async def _ask(self, request: bytes, *, before: Callable[[], None], repeats: int) -> bytes:
+    async def _ask(self, request: bytes, *, before: Callable[[], None] | None, repeats: int) -> bytes:
         """Send a request; again where the device is busy, and ``repeats`` times where a line garbled the answer."""
         deadline_s = self._clock() + self._defaults.timeout_s
         pauses = iter(_BUSY_PAUSES_S)
         while True:
-            before()
             started_s = self._clock()
             try:
-                answer = await self._link.request(self._unit, request, timeout_s=self._defaults.timeout_s)
+                answer = await self._link.request(
+                    self._unit, request, timeout_s=self._defaults.timeout_s, before=before
+                )
             except LinkError as error:
                 self._failed(error)
                 if isinstance(error, ProtocolViolationError) and self._link.is_open and repeats > 0:
@@ -130,7 +141,3 @@ class Exchange:
             self.heard()
         else:
             self.is_silent = True
-
-
-def _nothing() -> None:
-    """Reading is not logged."""

@@ -134,6 +134,7 @@ class PointJudge:
                 kind=EventKind.ROLL_OVER,
                 text=f"{self._point.name}: passed its end at {span:g} {self._point.unit} and is counted on",
             )
+        self._carried = 0.0
         return Finding(
             kind=EventKind.REBOOT,
             text=f"{self._point.name}: went back from {self._last:g} to {value:g} {self._point.unit}; the device has "

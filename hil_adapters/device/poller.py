@@ -122,6 +122,7 @@ class _Loop:
         self._backoff = Backoff()
         self._connect_at_s = -math.inf
         self._check_at_s = math.inf
+        self._turn = 0
 
     async def wait_until(self, due_s: float) -> None:
         """Wait for the next period; try to connect meanwhile where there is no identified device."""
@@ -136,7 +137,7 @@ class _Loop:
         started_s = self._clock()
         good_before = session.statistics.causes[Cause.GOOD]
         if self._is_identified:
-            await self._poll(number)
+            await self._poll()
             await self._check()
             if not self._is_identified:
                 self._connect_at_s = self._clock() + self._backoff.next_s()
@@ -178,11 +179,15 @@ class _Loop:
             # what answers was told by the session; a lost answer is followed by other signs
             return
 
-    async def _poll(self, number: int) -> None:
+    async def _poll(self) -> None:
         session = self._session
+        # counted in polls: where every second period is skipped, every slow point still gets its turn
+        part = self._turn % SLOW_EVERY
+        self._turn += 1
         try:
             await session.poll("fast")
-            await session.poll("slow", part=number % SLOW_EVERY, parts=SLOW_EVERY)
+            await session.poll("slow", part=part, parts=SLOW_EVERY)
+            await session.poll("once")
         except LinkError:
             # counted by cause; the ages of the samples tell the rest
             silence_s = self._clock() - session.last_answer_s

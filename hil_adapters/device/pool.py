@@ -39,7 +39,9 @@ class SharedLink:
         self._trunk = trunk
         self._observer = observer
         self._min_interval_s = min_interval_s
-        self._released = False
+        self.hears = False
+        """Whether the last request of this user got any answer on the connection that stands."""
+        trunk.users.append(self)
 
     @property
     def target(self) -> Target:
@@ -62,31 +64,41 @@ class SharedLink:
         return self._trunk.link.statistics.connects
 
     @property
-    def last_answer_s(self) -> float:
-        """When anything answered, whichever unit [s]; when the connection was opened if nothing did since."""
-        return self._trunk.last_answer_s
+    def leads_nowhere(self) -> bool:
+        """Whether nothing answered the last request of any of its users: then the connection itself may be dead."""
+        return not any(user.hears for user in self._trunk.users)
 
     async def open(self) -> None:
         """Connect once; ``LinkLostError`` where that fails. Does nothing on an open link."""
         async with self._trunk.lock:
             self._trunk.observer = self._observer
             if not self._trunk.link.is_open:
+                for user in self._trunk.users:
+                    user.hears = False
                 await self._trunk.link.open()
-                self._trunk.answered()
 
-    async def request(self, unit: int, pdu: bytes, *, timeout_s: float) -> bytes:
-        """Send a request in turn and return the PDU of its answer; see ``ModbusLink.request``."""
+    async def request(
+        self, unit: int, pdu: bytes, *, timeout_s: float, before: Callable[[], None] | None = None
+    ) -> bytes:
+        """Send a request in turn and return the PDU of its answer; see ``ModbusLink.request``.
+
+        ``before`` is called when the turn has come, right before the frame is sent; what it raises stops the request.
+        Nobody can replace the connection in between.
+        """
         async with self._trunk.lock:
             await self._trunk.pause(self._min_interval_s)
+            if before is not None:
+                before()
             self._trunk.observer = self._observer
+            self.hears = False
             try:
                 answer = await self._trunk.link.request(unit, pdu, timeout_s=timeout_s)
             except ExceptionReplyError:
-                self._trunk.answered()
+                self.hears = True
                 raise
             finally:
                 self._trunk.used()
-            self._trunk.answered()
+            self.hears = True
             return answer
 
     async def abort(self) -> None:
@@ -96,9 +108,9 @@ class SharedLink:
 
     async def close(self) -> None:
         """Give the link back; it is closed when its last user has left."""
-        if not self._released:
-            self._released = True
-            await self._trunk.leave()
+        if self in self._trunk.users:
+            self._trunk.users.remove(self)
+            await self._trunk.close_if_unused()
 
 
 class _Trunk:
@@ -108,20 +120,16 @@ class _Trunk:
         self.link: ModbusLink
         self.lock = asyncio.Lock()
         self.observer: FrameObserver | None = None
-        self.users = 0
+        self.users: list[SharedLink] = []
         self._clock = clocks.monotonic
         self._sleep = clocks.sleep
         self._on_empty = on_empty
-        self.last_answer_s = self._clock()
-        self._free_at_s = self.last_answer_s
+        self._free_at_s = self._clock()
 
     def observe(self, direction: Direction, frame: bytes, at_ns: int) -> None:
         """Hand a frame to the user whose turn it is (or was, for an answer that comes late)."""
         if self.observer is not None:
             self.observer(direction, frame, at_ns)
-
-    def answered(self) -> None:
-        self.last_answer_s = self._clock()
 
     def used(self) -> None:
         self._free_at_s = self._clock()
@@ -131,9 +139,8 @@ class _Trunk:
         if min_interval_s > 0.0 and wait_s > 0.0:
             await self._sleep(wait_s)
 
-    async def leave(self) -> None:
-        self.users -= 1
-        if self.users == 0:
+    async def close_if_unused(self) -> None:
+        if not self.users:
             self._on_empty(self)
             await self.link.close()
 
@@ -157,6 +164,7 @@ class LinkPool:
     ) -> SharedLink:
         """Return a view of the link to ``target``, made where nobody uses one yet; give it back with ``close``.
 
+        Whoever comes first decides about ``zero_transaction``; users of one gateway have the same quirk.
         Targets are the same where they lead to the same place: host and port, or the path of the line.
         """
         key = _place(target)
@@ -165,7 +173,6 @@ class LinkPool:
             trunk = _Trunk(self.clocks, on_empty=self._drop)
             trunk.link = self._make(target, zero_transaction=zero_transaction, observer=trunk.observe)
             self._trunks[key] = trunk
-        trunk.users += 1
         return SharedLink(trunk, observer=observer, min_interval_s=min_interval_s)
 
     def _drop(self, trunk: _Trunk) -> None:

@@ -36,6 +36,12 @@ class GroupReader:
         self._waits: dict[ReadBlock, Backoff] = {}
         self._not_before_s: dict[ReadBlock, float] = {}
         self._suspicious = False
+        self._read_once: set[ReadBlock] = set()
+
+    def begin(self) -> None:
+        """Read the group ``once`` again: the connection is a fresh one."""
+        self._read_once.clear()
+        self._suspicious = False
 
     def take_suspicion(self) -> bool:
         """Return whether the device restarted or may have moved its registers since the last call."""
@@ -43,24 +49,20 @@ class GroupReader:
         return suspicious
 
     async def poll(self, group: Group, *, part: int = 0, parts: int = 1) -> None:
-        """Read the blocks of a group, or each ``parts``-th of them.
+        """Read the blocks of a group, or each ``parts``-th of them; those of ``once`` until each was answered.
 
         Raises:
             LinkError: no answer came, a wrong one, or one of a gateway; the rest of the group is left out.
         """
         for number, block in enumerate(tuple(self._readings.blocks(group))):
-            if number % parts != part or self._clock() < self._not_before_s.get(block, 0.0):
+            if number % parts != part or not self._is_due(group, block):
                 continue
             try:
                 await self._renew(block)
+                if group == "once":
+                    self._read_once.add(block)
             except ExceptionReplyError as error:
-                if error.code in GATEWAY:
-                    self._tell_once(block, EventKind.GATEWAY, error)
-                    raise
-                if error.code in PERMANENT:
-                    self._readings.narrow(group, block, await self._halves(block.points, error))
-                else:
-                    self._put_off(block, error)
+                await self._refused(group, block, error)
 
     async def read(self, points: Sequence[str]) -> None:
         """Read points now.
@@ -72,6 +74,11 @@ class GroupReader:
         for block in self._readings.plan(points):
             await self._renew(block)
 
+    def _is_due(self, group: Group, block: ReadBlock) -> bool:
+        if group == "once" and block in self._read_once:
+            return False
+        return self._clock() >= self._not_before_s.get(block, 0.0)
+
     async def _renew(self, block: ReadBlock) -> None:
         registers = await self._exchange.read(block.table, block.address, block.count)
         for finding in self._readings.take(block, registers, now_s=self._clock()):
@@ -80,6 +87,21 @@ class GroupReader:
         if block in self._waits:
             del self._waits[block]
             self._not_before_s.pop(block, None)
+
+    async def _refused(self, group: Group, block: ReadBlock, error: ExceptionReplyError) -> None:
+        """Find out what a device refuses for good; leave a block alone that it refuses for a while."""
+        if error.code in PERMANENT:
+            try:
+                parts = await self._halves(block.points, error)
+            except ExceptionReplyError as passing:
+                error = passing
+            else:
+                self._readings.narrow(group, block, parts)
+                return
+        if error.code in GATEWAY:
+            self._tell_once(block, EventKind.GATEWAY, error)
+            raise error
+        self._put_off(block, error)
 
     async def _halves(self, names: Sequence[str], error: ExceptionReplyError) -> list[ReadBlock]:
         """Return the reads that the device allows in place of one that it refuses as a whole."""

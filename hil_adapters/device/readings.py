@@ -16,6 +16,8 @@ from hil_adapters.samples import NOTHING, Quality, Sample
 __all__ = ["Group", "Readings"]
 
 Group = Literal["once", "slow", "fast"]
+_ABSENT = "not implemented"
+"""How the reason begins where the device sends its sign for a missing value, which is nothing odd."""
 _GROUPS: tuple[Group, ...] = ("once", "slow", "fast")
 
 
@@ -197,7 +199,7 @@ class Readings:
         found = [
             Finding(kind=EventKind.IMPOSSIBLE, text=f"{name}: {reason}")
             for name, reason in reasons.items()
-            if self._reasons.get(name) != reason and not reason.startswith("not implemented")
+            if not reason.startswith(_ABSENT) and self._reasons.get(name, _ABSENT).startswith(_ABSENT)
         ]
         self._reasons.update(reasons)
         return found

@@ -5,6 +5,7 @@ tells a log before every frame.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from hil_adapters.device.events import Cycle, Event, EventKind, SessionState
@@ -16,16 +17,18 @@ from hil_adapters.device.pool import LinkPool, SharedLink
 from hil_adapters.device.reading import GroupReader
 from hil_adapters.device.readings import Group, Readings
 from hil_adapters.device.statistics import SessionStatistics
+from hil_adapters.device.writing import planned_write, writable_point
 from hil_adapters.errors import IdentityError, LinkLostError, LinkTimeoutError, MapError
 from hil_adapters.maps.binding import resolve, signals_of
-from hil_adapters.maps.codec import decode, encode
-from hil_adapters.maps.schema import Access, Point, RegisterMap
-from hil_adapters.samples import Quality, Sample
+from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.samples import NOTHING, Quality, Sample
 from hil_adapters.wire.base import FrameObserver, Target
 from hil_adapters.wire.links import open_link
 
 __all__ = ["DeviceSession", "PlannedWrite", "WriteLog"]
 
+_MOST_EVENTS = 1000
+"""Older events that nobody took are dropped."""
 _OLD_PERIODS = 3
 """A sample is stale when it is older than this many of its periods."""
 
@@ -76,7 +79,7 @@ class DeviceSession:
         self._standing_on = -1
         """The connection of the link on which the device was identified."""
         self._connection = 0
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._connecting = asyncio.Lock()
 
     # ------------------------------------------------------------------ what is known
@@ -154,12 +157,18 @@ class DeviceSession:
         return self._readings.reasons
 
     def signals(self) -> dict[str, Sample]:
-        """Return the signals of the map in the twin's units, consumption positive."""
+        """Return the signals of the map in the twin's units, consumption positive.
+
+        Before the first connection each is bad; afterwards those are left out for which the device has no point.
+        """
+        if self._identity is None:
+            return dict.fromkeys(self._map_file.signals, NOTHING)
         return signals_of(self._map, self.values)
 
     def take_events(self) -> tuple[Event, ...]:
         """Return what happened since the last call."""
-        events, self._events = tuple(self._events), []
+        events = tuple(self._events)
+        self._events.clear()
         return events
 
     def tell(self, kind: EventKind, text: str) -> None:
@@ -180,18 +189,19 @@ class DeviceSession:
             if self.state is SessionState.IDENTIFIED:
                 return
             await self._link.open()
-            standing_on, began_s = self._link.connection, self._clock()
+            standing_on = self._link.connection
             try:
                 map_, identity = await self._who_answers()
             except LinkTimeoutError:
                 # a connection may look open and lead nowhere
-                if self._link.last_answer_s <= began_s:
+                if self._link.leads_nowhere:
                     await self._link.abort()
                 raise
             if self._link.connection != standing_on:
                 raise LinkLostError(f"{self._where}: the connection was lost while the device was identified")
-            self._welcome(map_, identity, standing_on)
+            self._settle_in(map_)
             await self._reader.poll("once")
+            self._welcome(identity, standing_on)
 
     async def check_identity(self) -> None:
         """Ask the device again who it is, on the connection that stands; its registers may have moved unnoticed.
@@ -229,9 +239,9 @@ class DeviceSession:
         await run_polling(self, poll_s=poll_s, on_cycle=on_cycle, clocks=self._clocks)
 
     async def give_up(self, reason: str) -> None:
-        """Treat the device as gone; the connection is closed unless it still answers for another unit."""
+        """Treat the device as gone; the connection is closed unless something still answers on it."""
         self.statistics.aborts += 1
-        if self._link.last_answer_s <= self.last_answer_s:
+        if self._link.leads_nowhere:
             await self._link.abort()
         self._disconnected(f"{self._where}: {reason}")
 
@@ -290,26 +300,10 @@ class DeviceSession:
             MapError: the point is not in the map, is not writable, has no known scale factor, or cannot hold the value.
         """
         self._require_identity()
-        found = self._writable(point)
+        found = writable_point(self._map, self._readings, point)
         if found.scale_point is not None:
             await self._reader.read((found.scale_point,))
-        exponent = self._readings.exponent(found)
-        registers = encode(found, value, self._map.link, scale_exponent=exponent)
-        written = decode(found, registers, self._map.link, scale_exponent=exponent)
-        if not isinstance(written, float):
-            raise MapError(
-                f"{self._where}: {point}: {value:g} {found.unit} does not come out as a value again; correct the map"
-            )
-        last = self._readings.last(point)
-        return PlannedWrite(
-            point=point,
-            value=value,
-            written=written,
-            old=None if last.quality is Quality.BAD else last.value,
-            table=found.table,
-            address=found.address,
-            registers=tuple(registers),
-        )
+        return planned_write(self._map, self._readings, found, value)
 
     async def write(self, point: str, value: float, *, log: WriteLog) -> PlannedWrite:
         """Write one point: the only way to the registers of the device. For the guard.
@@ -351,14 +345,6 @@ class DeviceSession:
                 f"{self._where}: no identified device on the connection ({self._state}); connect first"
             )
 
-    def _writable(self, name: str) -> Point:
-        point = self._readings.points.get(name)
-        if point is None:
-            raise MapError(f"{self._map.name}: there is no point {name}; check the name")
-        if point.access is Access.READ:
-            raise MapError(f"{self._map.name}: {name} is read-only (access: r); it cannot be written")
-        return point
-
     async def _who_answers(self) -> tuple[RegisterMap, Identity]:
         """Identify the device and compare it with the one that is expected."""
         try:
@@ -375,12 +361,16 @@ class DeviceSession:
             raise
         return map_, identity
 
-    def _welcome(self, map_: RegisterMap, identity: Identity, standing_on: int) -> None:
+    def _settle_in(self, map_: RegisterMap) -> None:
+        """Make room for what a fresh connection brings."""
         if self._identity is None or map_ != self._map:
             self._map = map_
             self._readings.reset(map_)
         else:
             self._readings.forget_refusals()
+        self._reader.begin()
+
+    def _welcome(self, identity: Identity, standing_on: int) -> None:
         self._identity = identity
         self._standing_on = standing_on
         self._state = SessionState.IDENTIFIED

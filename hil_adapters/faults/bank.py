@@ -8,7 +8,7 @@ from hil_adapters.faults.values import ValueFaults
 from hil_adapters.wire.base import Bank, Peer, Table
 from hil_adapters.wire.codes import ExceptionCode, Identified, Refusal
 
-__all__ = ["SECOND_MASTER", "FaultyBank", "faulty_bank"]
+__all__ = ["SECOND_MASTER", "FaultyBank"]
 
 SECOND_MASTER = Peer(address="second master")
 """Who writes when a script has a second master."""
@@ -59,6 +59,12 @@ class FaultyBank:
             self._remember(asked)
         self._bank.write(unit, table, address, values, peer=peer, single=single)
 
+    def identification(self, unit: int) -> Mapping[int, str]:
+        """Return the objects of the device, unspoiled; refused (exception 1) where the bank has none."""
+        if not isinstance(self._bank, Identified):
+            raise Refusal(ExceptionCode.FUNCTION)
+        return self._bank.identification(unit)
+
     def _catch_up(self) -> None:
         if self._values.has_rebooted():
             self._on_reboot()
@@ -82,26 +88,3 @@ class FaultyBank:
         for (unit, table, address), value in self._first_values.items():
             with contextlib.suppress(Refusal):
                 self._bank.write(unit, table, address, [value], peer=_RESTART, single=True)
-
-
-class _IdentifiedFaultyBank(FaultyBank):
-    """A faulty bank of a device that answers function 43/14."""
-
-    def __init__(
-        self, bank: Bank, values: ValueFaults, *, identified: Identified, on_reboot: Callable[[], None] | None
-    ) -> None:
-        super().__init__(bank, values, on_reboot=on_reboot)
-        self._identified = identified
-
-    def identification(self, unit: int) -> Mapping[int, str]:
-        """Return the objects of the device, unspoiled."""
-        return self._identified.identification(unit)
-
-
-def faulty_bank(
-    bank: Bank, values: ValueFaults, *, on_reboot: Callable[[], None] | None = None
-) -> FaultyBank:
-    """Return ``bank`` with its values spoiled; it identifies itself (function 43/14) where ``bank`` does."""
-    if isinstance(bank, Identified):
-        return _IdentifiedFaultyBank(bank, values, identified=bank, on_reboot=on_reboot)
-    return FaultyBank(bank, values, on_reboot=on_reboot)

@@ -16,12 +16,14 @@ from hil_adapters.wire.base import Cut, FaultAction, ModbusLink
 from hil_adapters.wire.codes import EXCEPTION_FLAG, ExceptionCode
 from hil_adapters.wire.framing import Frame
 from hil_adapters.wire.pdu import read_values, write_request
+from hil_adapters.wire.station import Framing
 
 __all__ = ["Relay"]
 
 _log = logging.getLogger(__name__)
 
 _ADDRESSES = 0x10000
+_BROADCAST = 0
 _ECHO_BYTES = 5
 _COUNTED_WRITES = frozenset({15, 16})
 _BIT_READS = frozenset({1, 2})
@@ -31,7 +33,7 @@ class Relay:
     """Passes requests on to a device over a link, with the faults of a plan.
 
     What the device itself answers wrongly is not passed on: the link is strict, so the client sees silence (after a
-    timeout) or a cut (after a loss or a violation), and the log says why. A broadcast (unit 0) is not passed on.
+    timeout) or a cut (after a loss or a violation), and the log says why. A broadcast (unit 0 over RTU) is not passed on.
     """
 
     def __init__(self, plan: FaultPlan, *, timeout_s: float) -> None:
@@ -40,6 +42,9 @@ class Relay:
 
     async def respond(self, frame: Frame, link: ModbusLink) -> Sequence[FaultAction]:
         """Return what is sent to the client."""
+        if self._plan.framing is Framing.RTU and frame.unit == _BROADCAST:
+            _log.warning("a broadcast (unit 0) is not passed on; address the device by its unit")
+            return ()
         if self._plan.request(frame.adu) is None:
             return ()
         try:

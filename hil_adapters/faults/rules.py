@@ -128,7 +128,13 @@ class FaultScript(BaseModel):
 
     format: Literal[1] = 1
     seed: int = Field(default=0, ge=0)
-    rules: Annotated[tuple[FaultRule, ...], Field(min_length=1)]
+    rules: tuple[FaultRule, ...]
+
+    @model_validator(mode="after")
+    def _has_rules(self) -> Self:
+        if not self.rules:
+            raise ValueError("there are no rules; write at least one")
+        return self
 
     def check_framing(self, framing: Framing) -> None:
         """Raise ``FaultScriptError`` where a rule names a fault that ``framing`` does not know."""

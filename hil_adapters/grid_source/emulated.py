@@ -2,13 +2,17 @@
 
 import asyncio
 import math
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Self
 
+from hil_adapters.errors import SourceError
 from hil_adapters.grid_source.base import Output, SourceReading
 
-__all__ = ["EmulatedSource", "Instrument"]
+__all__ = ["EmulatedSource", "Instrument", "emulated_source"]
 
 _UNDEFINED = '-113,"Undefined header"'
 _OUT_OF_RANGE = '-222,"Data out of range"'
@@ -17,6 +21,7 @@ _MISSING = '-109,"Missing parameter"'
 _NO_ERROR = '0,"No error"'
 _QUEUE_LENGTH = 16
 _PHASES = 3
+_START_S = 10.0
 
 
 class Instrument:
@@ -186,3 +191,31 @@ class EmulatedSource:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+@contextmanager
+def emulated_source(*, high_v: float = 300.0) -> Iterator[EmulatedSource]:
+    """Give an emulated source that runs in a thread of its own, for programs without an event loop."""
+    source = EmulatedSource(high_v=high_v)
+    is_ready = threading.Event()
+    ends: list[Callable[[], object]] = []
+
+    async def serve() -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+        async with source:
+            ends.append(partial(loop.call_soon_threadsafe, end.set))
+            is_ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="emulated grid source", daemon=True)
+    thread.start()
+    if not is_ready.wait(_START_S):
+        raise SourceError(
+            f"the emulated source did not start within {_START_S:g} s; look at the load of this machine"
+        )
+    try:
+        yield source
+    finally:
+        for end in ends:
+            end()
+        thread.join(_START_S)

@@ -59,7 +59,8 @@ class ArmingDesk:
                 remarks += reasons
                 if not reasons:
                     allowed.add(command)
-            if not allowed:
+            if not allowed and (remarks or not self._config.emulated):
+                # an emulated device that only tells is part of a run like any other
                 against += remarks or ["its register map has no commands"]
             self.remarks = tuple(remarks)
         case = ArmingCase(identified=identified, objections=tuple(against), confirmation=confirmation)

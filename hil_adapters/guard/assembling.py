@@ -51,7 +51,8 @@ class Devices:
     async def _poll(self, name: str) -> None:
         session = self.sessions[name]
 
-        async def after(_cycle: Cycle) -> None:
+        async def after(cycle: Cycle) -> None:
+            self.guards[name].heard(cycle)
             self.recording.keep(name, session.signals())
             error = self.recording.take_error()
             if error is not None:

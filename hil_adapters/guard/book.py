@@ -109,11 +109,9 @@ class CommandRecord:
         if now_s < self.not_before_s:
             return Decision.NOTHING
         gone = self.wanted is None or now_s >= self.expires_s
-        if gone or (self.wanted == math.inf and is_limit(self.command)):
+        # what the device refused is not sent again, and what was in force for an older set-point is not asked any more
+        if gone or self.wanted == self.rejected or (self.wanted == math.inf and is_limit(self.command)):
             return Decision.RELEASE if self.touched else Decision.NOTHING
-        if self.wanted == self.rejected:
-            # what was in force before stays so and is refreshed until it is asked otherwise or expires
-            return Decision.NOTHING
         if not self.in_force:
             return Decision.APPLY
         refresh_due = now_s - self.refreshed_s >= refresh_interval_s(self.watchdog)

@@ -9,10 +9,11 @@ from hil_adapters.guard.book import CommandRecord, Decision
 from hil_adapters.guard.door import DeviationError, Door, GuardedSession, Occasion, Purpose
 from hil_adapters.guard.messages import DeviceConfig
 from hil_adapters.guard.oversight import Oversight
-from hil_adapters.guard.rules import Range, Refused, admit, command_range, narrow_by_soc
+from hil_adapters.guard.rules import RATINGS, Range, Refused, admit, command_range, narrow_by_soc
 from hil_adapters.guard.sequences import Aim, Sequences, points_of_command
 from hil_adapters.guard.telling import Teller
 from hil_adapters.maps.binding import safe_writes, watchdog_of
+from hil_adapters.samples import NOTHING
 
 __all__ = ["Commanding"]
 
@@ -43,6 +44,7 @@ class Commanding:
         self._clock = clock
         self._sequences = Sequences(session, door, clock=clock, note=lambda text: teller.once("note", text))
         self._book: dict[str, CommandRecord] = {}
+        self._learnt: set[tuple[str, int]] = set()
         self._failures = 0
 
     # ------------------------------------------------------------------ what is known
@@ -147,6 +149,7 @@ class Commanding:
         await self._sequences.let_go(record, safe_writes(self._session.map, record.command), occasion)
 
     async def _bring(self, record: CommandRecord, wanted: float, decision: Decision) -> None:
+        await self._learn(record.command)
         allowed = self._allowed(record.command)
         if isinstance(allowed, Refused):
             self._drop(record, allowed)
@@ -175,6 +178,28 @@ class Commanding:
             record.mismatched = False
             self._failures = 0
             self._teller.settle(record.command, "state", f"failed {record.command}")
+
+    async def _learn(self, command: str) -> None:
+        """Read what a command is judged by, where polling has not come to it; once on a connection."""
+        if (command, self._session.connection) in self._learnt:
+            return
+        self._learnt.add((command, self._session.connection))
+        register_map, values = self._session.map, self._session.values
+        references = [
+            register_map.signals[name].point
+            for name in (*RATINGS, "soc", "p_kw")
+            if name in register_map.signals
+        ]
+        references += [
+            write.percent_of for write in register_map.commands[command].writes if write.percent_of
+        ]
+        missing = [
+            name
+            for name in dict.fromkeys(str(reference) for reference in references)
+            if math.isnan(values.get(name, NOTHING).received_s)
+        ]
+        if missing:
+            await self._session.read(missing)
 
     def _drop(self, record: CommandRecord, refused: Refused) -> None:
         """Refuse what is asked; what is in force for an older set-point is let go of at the next turn."""
@@ -214,10 +239,10 @@ class Commanding:
             record.rejected = record.wanted
             self._teller.refuse(record.command, f"{record.command}: the device refuses it: {error}")
             return None
+        record.lost()
         if isinstance(error, GuardError) and not isinstance(error, DeviationError):
             self._teller.refuse(record.command, str(error))
             return None
-        record.lost()
         self._failures += 1
         self._teller.once(f"failed {record.command}", f"{record.command}: {error}")
         # a lost connection opens again, and the watchdog of the device is there meanwhile; a device that does not do

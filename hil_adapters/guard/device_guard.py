@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hil_adapters.device.events import SessionState
+from hil_adapters.device.events import Cycle, SessionState
 from hil_adapters.errors import GuardError, RecordingError
 from hil_adapters.guard.arming import ArmingDesk
 from hil_adapters.guard.audit import Audit
@@ -64,6 +64,7 @@ class DeviceGuard:
             config, session, self.door, teller=self._teller, oversight=self._oversight, clock=self._clock
         )
         self._connection = 0
+        self._read_on = 0
         self._letting_go: str | None = None
         self._safe = asyncio.Event()
         self._safe.set()
@@ -81,6 +82,11 @@ class DeviceGuard:
         """Whether the configured device answers."""
         return self._session.state is SessionState.IDENTIFIED
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it was polled once since it was identified."""
+        return self.is_identified and self._read_on == self._session.connection
+
     def image(self) -> DeviceImage:
         """Return the newest of the device, from memory."""
         return DeviceImage(
@@ -88,6 +94,15 @@ class DeviceGuard:
             signals=self._session.signals(),
             commanded=self._commanding.commanded() if self.states.armed else {},
         )
+
+    def heard(self, cycle: Cycle) -> None:
+        """Take what happened in a cycle of polling."""
+        for event in cycle.events:
+            self._teller.tell(event.text)
+        if cycle.state is SessionState.IDENTIFIED and cycle.answered:
+            self._read_on = cycle.connection
+        if cycle.connection != self._connection or cycle.state is not SessionState.IDENTIFIED:
+            self._wake.set()
 
     def offer(self, values: dict[str, float], *, expires_s: float, step: int) -> None:
         """Take set-points that hold until ``expires_s`` on the clock [s]; what is refused becomes an event."""
@@ -126,7 +141,9 @@ class DeviceGuard:
         """Let go, end, and say how the device was left."""
         if self.states.armed:
             self._let_go(reason)
-        await self._settled()
+        if self._session.state is not SessionState.FOREIGN:
+            # to another device nothing is written, whatever waits
+            await self._settled()
         left = self._commanding.touched if self.door.writes else []
         self.states.stop(reason)
         self._desk.leave()
@@ -250,10 +267,8 @@ class DeviceGuard:
             raise GuardError(f"{occasion.command}: the set-point has expired; it is not written")
 
     def _notice(self) -> None:
-        """Take what the session tells, and a connection that is another one."""
-        for event in self._session.take_events():
-            self._teller.tell(event.text)
-        if self._session.connection != self._connection:
+        """Forget what the device holds where it does not answer, or answers on another connection."""
+        if not self.is_identified or self._session.connection != self._connection:
             self._connection = self._session.connection
             self._commanding.lost()
 

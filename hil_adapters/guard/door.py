@@ -1,12 +1,12 @@
 """The only caller of a session's write: asks for permission and leaves an audit record right before every frame."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from hil_adapters.device.events import Cycle, Event, SessionState
+from hil_adapters.device.events import SessionState
 from hil_adapters.device.exchange import PlannedWrite, WriteLog
 from hil_adapters.device.identity import Identity
 from hil_adapters.errors import GuardError, HilError
@@ -55,10 +55,6 @@ class GuardedSession(Protocol):
         """Newest samples by signal."""
         ...
 
-    def take_events(self) -> tuple[Event, ...]:
-        """What happened since the last call."""
-        ...
-
     async def read(self, points: Sequence[str]) -> dict[str, Sample]:
         """Fresh samples."""
         ...
@@ -69,14 +65,6 @@ class GuardedSession(Protocol):
 
     async def write(self, point: str, value: float, *, log: WriteLog) -> PlannedWrite:
         """Write one point."""
-        ...
-
-    async def run(self, poll_s: float, on_cycle: Callable[[Cycle], Awaitable[None]] | None = None) -> None:
-        """Poll until cancelled."""
-        ...
-
-    async def close(self) -> None:
-        """Give the link back."""
         ...
 
 

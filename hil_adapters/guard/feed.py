@@ -1,5 +1,7 @@
 """Whether the run behind the guardian lives: finished steps, their pace, and a machine that slept. Pure."""
 
+import math
+
 from hil_adapters.errors import GuardError
 
 __all__ = ["Feed", "SleepDetector"]
@@ -27,12 +29,14 @@ class Feed:
         """Whether a step was ever finished."""
         return self._first is not None
 
-    def finished(self, step: int, *, sent_s: float, now_s: float) -> None:
-        """Take notice of a finished step, told at ``sent_s`` on the same monotonic clock [s].
+    def finished(self, step: int, *, sent_s: float, expires_s: float, now_s: float) -> None:
+        """Take notice of a finished step, told at ``sent_s`` on the same monotonic clock, with set-points for ``expires_s`` [s].
 
         Raises:
-            GuardError: it was seen before, or waited longer on its way than the feed may be silent.
+            GuardError: it was seen before, waited longer on its way than the feed may be silent, or never expires.
         """
+        if not 0.0 < expires_s < math.inf:
+            raise GuardError(f"step {step}: set-points must expire; {expires_s} s is no time")
         if not sent_s <= now_s:
             raise GuardError(
                 f"step {step}: was sent in the future; both ends must use this machine's monotonic clock"

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -124,11 +123,7 @@ class Guardian:
         now_s = self._clock()
         set_points, sent_s = set_points_from_json(offered)
         try:
-            if not 0.0 < set_points.expires_s < math.inf:
-                raise GuardError(
-                    f"step {set_points.step}: set-points must expire; {set_points.expires_s} s says never"
-                )
-            self._feed.finished(set_points.step, sent_s=sent_s, now_s=now_s)
+            self._feed.finished(set_points.step, sent_s=sent_s, expires_s=set_points.expires_s, now_s=now_s)
         except GuardError as error:
             self._events.tell_once("step", str(error))
             return
@@ -237,7 +232,7 @@ class Guardian:
     def _armed_once(self, name: str) -> bool:
         """Try to arm an emulated device of this run; return whether that is settled."""
         guard = self._guards[name]
-        if not guard.is_identified:
+        if not guard.is_read:
             return False
         try:
             guard.arm("")

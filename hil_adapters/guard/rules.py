@@ -14,6 +14,7 @@ from hil_adapters.maps.schema import WriteClass, WriteRules
 from hil_adapters.samples import Quality, Sample
 
 __all__ = [
+    "RATINGS",
     "Accepted",
     "Range",
     "Refused",
@@ -29,6 +30,9 @@ __all__ = [
     "ramp_start",
     "ramped",
 ]
+
+RATINGS = ("p_rated_kw", "charge_kw", "discharge_kw")
+"""Signals by which a device tells what it can do [kW]."""
 
 _LONGEST_RAMP_S = 1.0
 """A ramp moves on at every turn of the guard; a longer pause does not save up for a jump."""
@@ -90,7 +94,7 @@ def command_range(command: str, *, lab: Limits | None, signals: Mapping[str, Sam
         found = found.narrowed(lab.low, lab.high, "the lab's limit")
     if not command.startswith("p_"):
         return _open(command, found)
-    for name in ("p_rated_kw", "charge_kw", "discharge_kw"):
+    for name in RATINGS:
         sample = signals.get(name)
         if sample is None:
             continue

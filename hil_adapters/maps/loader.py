@@ -1,20 +1,40 @@
 """Register maps from files: shipped ones by name, a user's own by path. Every mistake is told, with line and field."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from hil_adapters.errors import MapError
-from hil_adapters.maps.checks import mistakes_in
+from hil_adapters.maps.checks import Mistake, mistakes_in
 from hil_adapters.maps.reading import Document, Where, read_document
-from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.maps.schema import CommandWrite, Quirks, RegisterMap, WriteRules
 
 __all__ = ["json_schema", "load_map", "map_file", "map_names"]
 
+_BOOLEANS = frozenset(
+    name
+    for model in (Quirks, WriteRules, CommandWrite)
+    for name, field in model.model_fields.items()
+    if field.annotation is bool
+)
+"""Keys whose value is true or false."""
+_PLAIN = MappingProxyType(
+    {
+        "missing": "is needed and missing; add it",
+        "extra_forbidden": "is not a key of the schema; correct or remove it",
+        "string_type": "must be text",
+        "tuple_type": "must be a list",
+        "dict_type": "must be a mapping of keys and values",
+        "model_type": "must be a mapping of keys and values",
+        "too_short": "must not be empty",
+    }
+)
+"""What pydantic's types of mistakes are called here."""
 _LIBRARY = Path(str(resources.files("hil_adapters.maps") / "library"))
 
 
@@ -52,11 +72,11 @@ def load_map(name_or_file: str | Path, *, base_dir: Path | None = None) -> Regis
     """
     path = map_file(name_or_file, base_dir=base_dir)
     document = read_document(path)
-    mistakes = list(document.mistakes)
+    mistakes = [*document.mistakes, *_misplaced_booleans(document.data, ())]
     try:
         register_map = RegisterMap.model_validate(document.data)
     except ValidationError as error:
-        mistakes.extend((_path_of(entry["loc"], document), _told(entry)) for entry in error.errors())
+        mistakes.extend(_schema_mistakes(error, document))
         raise MapError(_listed(path, document, mistakes)) from None
     mistakes.extend(mistakes_in(register_map))
     if mistakes:
@@ -75,31 +95,48 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+def _misplaced_booleans(data: Any, where: Where) -> Iterator[Mistake]:
+    """Yield every true and false that stands where a number or a text belongs."""
+    if isinstance(data, bool) and where[-1] not in _BOOLEANS:
+        yield where, f"is {str(data).lower()}, and neither a number nor a text; write what is meant"
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        yield from _misplaced_booleans(value, (*where, key))
+
+
+def _schema_mistakes(error: ValidationError, document: Document) -> Iterator[Mistake]:
+    entries = [(_path_of(entry["loc"], document), entry) for entry in error.errors()]
+    paths = [where for where, _ in entries]
+    for where, entry in entries:
+        spoilt_inside = any(len(other) > len(where) and other[: len(where)] == where for other in paths)
+        if entry["type"] != "too_short" or not spoilt_inside:
+            yield where, _told(entry)
+
+
 def _path_of(location: Iterable[str | int], document: Document) -> Where:
     """Return the path of a value in the file; names of alternatives that pydantic puts in between are left out."""
     path: Where = ()
     parts = tuple(location)
     for at, part in enumerate(parts):
-        if (*path, part) in document.lines or (at == len(parts) - 1 and not _is_alternative(part)):
+        if (*path, part) in document.lines or (at == len(parts) - 1 and not _is_marker(part)):
             path = (*path, part)
     return path
 
 
-def _is_alternative(part: str | int) -> bool:
-    return part == "str" or str(part).startswith(("tuple[", "constrained-"))
+def _is_marker(part: str | int) -> bool:
+    return part in {"str", "[key]"} or str(part).startswith("tuple[")
 
 
 def _told(entry: Any) -> str:
     given = entry["input"]
-    shown = "" if isinstance(given, (dict, list)) else f" (got {given!r})"
-    if entry["type"] == "missing":
-        return "is needed and missing; add it"
-    if entry["type"] == "extra_forbidden":
-        return "is not a key of the schema; correct or remove it"
+    shown = "" if isinstance(given, dict | list | tuple) else f" (got {given!r})"
+    kind = str(entry["type"])
+    if kind in _PLAIN:
+        return _PLAIN[kind] + ("" if kind in {"missing", "extra_forbidden"} else shown)
     return f"{entry['msg'][0].lower()}{entry['msg'][1:]}{shown}"
 
 
-def _listed(path: Path, document: Document, mistakes: list[tuple[Where, str]]) -> str:
+def _listed(path: Path, document: Document, mistakes: list[Mistake]) -> str:
     rows = sorted({(_line(where, document), _field(where, document), text) for where, text in mistakes})
     return "\n".join(f"{path}:{line}: {name}: {text}" for line, name, text in rows)
 

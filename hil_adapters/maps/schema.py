@@ -171,10 +171,12 @@ class Watchdog(_Part):
     """What makes the device itself let go of a set-point when nobody refreshes it."""
 
     kind: Literal["timer", "heartbeat", "traffic"] = Field(
-        description="timer: a point with the time until reversion; heartbeat: a point that must change or be written; "
-        "traffic: any request counts."
+        description="timer: a point with the time until reversion; heartbeat: a point that must change, or without a "
+        "point the set-point itself, which must be written again; traffic: any request counts."
     )
-    point: str | None = Field(default=None, description="timer, heartbeat: the point.")
+    point: str | None = Field(
+        default=None, description="timer: the point; heartbeat: the point that counts up."
+    )
     timeout_s: float = Field(
         gt=0, le=3600, description="Time until the device lets go [s]; written to a timer point."
     )

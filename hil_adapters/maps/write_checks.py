@@ -98,8 +98,17 @@ def _watchdog(
             yield (*where, "point"), "any request counts for a watchdog of kind traffic; leave the point out"
         return
     if watchdog.point is None:
-        yield (*where, "point"), f"a watchdog of kind {watchdog.kind} needs its point; add it"
+        if watchdog.kind == "timer":
+            yield (*where, "point"), "a watchdog of kind timer needs its point; add it"
         return
+    if watchdog.kind == "heartbeat" and watchdog.point in _commanded(register_map):
+        yield (
+            (*where, "point"),
+            (
+                f"{watchdog.point} belongs to a command and counting up would change it; leave the point out where the "
+                "set-point itself must be written again"
+            ),
+        )
     rules = register_map.writes.get(watchdog.point)
     if rules is None:
         yield (
@@ -120,6 +129,17 @@ def _watchdog(
             (*where, "timeout_s"),
             f"{time:g} {point.unit} lies beyond what {point.name} may be written ({rules.low:g} to {rules.high:g})",
         )
+
+
+def _commanded(register_map: RegisterMap) -> set[str]:
+    """Return every point that a command writes."""
+    commands = [
+        sequence
+        for command in register_map.commands.values()
+        for sequence in (command, *command.alternatives)
+    ]
+    writes = [write for command in commands for write in (*command.writes, *command.release)]
+    return {name for write in writes for name in candidates(write.point)}
 
 
 def command_mistakes(register_map: RegisterMap) -> Iterator[Mistake]:

@@ -222,7 +222,7 @@ async def _model(reader: _Reader, model: ChainModel, quirks: list[str]) -> Chain
         return model
     counted: dict[str, int] = {}
     offsets = {p.name: p.offset for p in place(definition, {}) if p.offset < HEADER + model.length}
-    for point in {count for count in repeating_groups(definition).values() if isinstance(count, str)}:
+    for point in sorted({n for n in repeating_groups(definition).values() if isinstance(n, str)}):
         value = await reader.read_or_none(model.address + offsets[point], 1) if point in offsets else None
         counted[point] = 0 if value is None or value[0] == _UNIMPLEMENTED else value[0]
     counts = counts_that_fit(definition, model.length, counted)

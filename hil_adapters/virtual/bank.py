@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hil_adapters.maps.schema import Access, RegisterMap
 from hil_adapters.virtual.registers import Cell, RegisterStore
 from hil_adapters.wire.base import Bank, Peer, Table
-from hil_adapters.wire.pdu import Refusal
+from hil_adapters.wire.codes import Identified, Refusal
 
 if TYPE_CHECKING:
     from hil_adapters.sunspec.image import SunSpecImage
@@ -228,6 +228,13 @@ class UnitBank:
     def has_unit(self, unit: int) -> bool:
         """Return whether a device has this number."""
         return unit in self._banks
+
+    def identification(self, unit: int) -> Mapping[int, str]:
+        """Return the objects of function 43/14 of a device; raises ``Refusal`` where it has none."""
+        bank = self._bank(unit)
+        if not isinstance(bank, Identified):
+            raise Refusal(_FUNCTION)
+        return bank.identification(unit)
 
     def read(self, unit: int, table: Table, address: int, count: int) -> list[int]:
         """Return registers or bits of a device; raises ``Refusal``."""

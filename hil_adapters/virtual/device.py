@@ -12,11 +12,11 @@ from hil_adapters.sunspec.image import ImageQuirks, SunSpecImage, build_image
 from hil_adapters.virtual.bank import BankRules, DeviceBank
 from hil_adapters.virtual.base import Physics
 from hil_adapters.virtual.map_inside import (
+    SignalPanel,
     map_commands,
     set_identity,
     set_ratings,
     set_released,
-    show_signals,
 )
 from hil_adapters.virtual.plate import Plate
 from hil_adapters.virtual.protection import InterfaceProtection, ProtectionSettings, ProtectionState
@@ -94,6 +94,7 @@ class VirtualDevice:
             rules=_rules(image, self.plate),
         )
         self.store = self.bank.store
+        self._panel = SignalPanel(self.store)
         self._prepare()
         known = REVERSIONS if image is not None else reversions_of_map(resolved)
         self._reversions = Reversions(self.store, known)
@@ -240,7 +241,7 @@ class VirtualDevice:
         for model in dict.fromkeys(self._models):
             for name, value in readings(model, self.plate, self.state).items():
                 self.store.show(f"{model}.{name}", value)
-        show_signals(self.store, self.state.signals(self.plate.phases))
+        self._panel.show(self.state.signals(self.plate.phases))
 
 
 def _rules(image: SunSpecImage | None, plate: Plate) -> BankRules:

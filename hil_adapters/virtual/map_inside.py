@@ -1,36 +1,58 @@
 """The inside of an emulated device of any register map: readings by its signals, commands by undoing its writes."""
 
 import math
+import zlib
 from collections.abc import Collection, Mapping
 
 from hil_adapters.errors import MapError
 from hil_adapters.maps.binding import command_writes, set_point_of, signals_of
-from hil_adapters.maps.schema import Command, CommandWrite, PointRef, ValueType
+from hil_adapters.maps.schema import Command, CommandWrite, PointRef, SignalBinding, ValueType
 from hil_adapters.maps.units import factor_between, unit_of_signal
 from hil_adapters.samples import NOTHING, Quality, Sample
 from hil_adapters.virtual.plate import Plate
 from hil_adapters.virtual.registers import RegisterStore
 
-__all__ = ["map_commands", "set_identity", "set_ratings", "set_released", "show_signals"]
+__all__ = ["SignalPanel", "map_commands", "set_identity", "set_ratings", "set_released"]
 
 _SAME = 1e-6
+_SERIAL_NUMBERS = 60_000
+"""They fit into one register."""
 
 
-def show_signals(store: RegisterStore, signals: Mapping[str, float]) -> None:
-    """Write signals, in the twin's units and sign, into the points that a resolved map binds them to.
+class SignalPanel:
+    """Writes signals, in the twin's units and sign, into the points that a resolved map binds them to.
 
     A signal is proportional to its point; what one unit of the point means is asked from the binding that clients use.
     """
-    shown = {name: binding for name, binding in store.map.signals.items() if name in signals}
-    if not shown:
-        return
-    points = {name: _name(binding.point) for name, binding in shown.items()}
-    bases = {_name(binding.percent_of) for binding in shown.values() if binding.percent_of is not None}
-    known = {base: _sample(store.number(base)) for base in bases}
-    part = store.map.model_copy(update={"signals": shown})
-    for name, one in signals_of(part, known | dict.fromkeys(points.values(), _ONE)).items():
-        if one.quality is Quality.GOOD and one.value != 0.0:
-            store.show(points[name], signals[name] / one.value)
+
+    def __init__(self, store: RegisterStore) -> None:
+        self._store = store
+        self._fixed = {
+            name: (_name(binding.point), self._one(name, binding))
+            for name, binding in store.map.signals.items()
+            if binding.percent_of is None
+        }
+
+    def show(self, signals: Mapping[str, float]) -> None:
+        """Show what is given; signals that the map does not bind are not shown."""
+        for name, binding in self._store.map.signals.items():
+            value = signals.get(name)
+            if value is None:
+                continue
+            point, one = self._fixed.get(name, (_name(binding.point), math.nan))
+            if binding.percent_of is not None:
+                one = self._one(name, binding)
+            if one != 0.0 and math.isfinite(one):
+                self._store.show(point, value / one)
+
+    def _one(self, name: str, binding: SignalBinding) -> float:
+        """Return the signal where its point is 1 in its unit; NaN where the base of a percentage has no value."""
+        part = self._store.map.model_copy(update={"signals": {name: binding}})
+        known = {_name(binding.point): _ONE}
+        if binding.percent_of is not None:
+            base = _name(binding.percent_of)
+            known[base] = _sample(self._store.number(base))
+        return signals_of(part, known)[name].value
 
 
 def map_commands(store: RegisterStore, written: Collection[str]) -> dict[str, float]:
@@ -82,14 +104,14 @@ def set_ratings(store: RegisterStore, plate: Plate) -> None:
         if reference is not None and unit == "kW":
             point = store.cells[_name(reference)].point
             store.set(point.name, rating * factor_between(unit, point.unit))
-    show_signals(store, ratings)
+    SignalPanel(store).show(ratings)
 
 
 def set_identity(store: RegisterStore, plate: Plate) -> None:
     """Write maker, model, version and serial number into the points that the map names.
 
-    Raises:
-        MapError: the serial number is text and the point holds a number.
+    A serial number of letters shows in a point for numbers as a number made from it, always the same; other texts are
+    left out there.
     """
     texts = {
         "manufacturer": plate.manufacturer,
@@ -98,16 +120,13 @@ def set_identity(store: RegisterStore, plate: Plate) -> None:
         "serial": plate.serial,
     }
     for key, reference in store.map.identity.items():
-        point = store.cells[_name(reference)].point
-        text = texts[key]
-        if point.type is ValueType.STRING:
-            store.set(point.name, text[: 2 * len(store.cells[point.name].addresses)])
+        name, text = _name(reference), texts[key]
+        if store.cells[name].point.type is ValueType.STRING:
+            store.set(name, text[: 2 * len(store.cells[name].addresses)])
         elif text.isdecimal():
-            store.set(point.name, float(text))
+            store.set(name, float(text))
         elif key == "serial":
-            raise MapError(
-                f"map {store.map.name}: serial numbers are numbers in {point.name} (got {text!r}); give digits"
-            )
+            store.set(name, float(zlib.crc32(text.encode()) % _SERIAL_NUMBERS))
 
 
 def _enables(command: Command) -> list[CommandWrite]:

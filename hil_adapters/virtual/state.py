@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-__all__ = ["NOMINAL_HZ", "NOMINAL_V", "DeviceState", "Operation"]
+__all__ = ["NOMINAL_HZ", "NOMINAL_V", "START_KWH", "DeviceState", "Operation"]
 
 NOMINAL_V: Final = 230.0
 """Between phase and neutral."""
 NOMINAL_HZ: Final = 50.0
+START_KWH: Final = 1.0
+"""Counters start here: a SunSpec counter at 0 says that it is not implemented."""
 _WHOLE_POWER_FACTOR: Final = 1.0
 
 
@@ -40,8 +42,8 @@ class DeviceState:
     frequency_hz: float = NOMINAL_HZ
     soc: float | None = None
     """None: no storage."""
-    e_import_kwh: float = 0.0
-    e_export_kwh: float = 0.0
+    e_import_kwh: float = START_KWH
+    e_export_kwh: float = START_KWH
     temp_degc: float = 25.0
     operation: Operation = Operation.STANDBY
     tripped_by: str | None = None
@@ -66,7 +68,7 @@ class DeviceState:
         return self.s_kva * 1000.0 / (phases * self.vm_v) if self.vm_v > 0.0 else 0.0
 
     def signals(self, phases: int) -> Mapping[str, float]:
-        """Return what a register map may bind, by signal."""
+        """Return what a register map may bind, by signal; power on the side of direct current counts generation positive."""
         amperes = self.current_a(phases)
         found = dict(self.others) | {
             "p_kw": self.p_kw,
@@ -78,7 +80,7 @@ class DeviceState:
             "e_import_kwh": self.e_import_kwh,
             "e_export_kwh": self.e_export_kwh,
             "temp_degc": self.temp_degc,
-            "p_dc_kw": self.p_kw,
+            "p_dc_kw": -self.p_kw,
             "power_factor": self.power_factor,
         }
         for phase in range(1, phases + 1):

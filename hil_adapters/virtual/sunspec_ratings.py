@@ -1,7 +1,8 @@
 """Models of an emulated SunSpec device as they are at the start: identity, ratings, settings, scale factors.
 
 Settings that are not given read as not implemented and cannot be written. Factory settings: no limit in force, every
-reversion time 0, which means never; that is what makers ship (Fronius GEN24, as users report).
+reversion time 0, which means never; that is what makers ship (Fronius GEN24, as users report). ``Conn_WinTms`` of model
+123 is kept without effect: clients write its own value back to try whether they may write.
 """
 
 import math
@@ -171,6 +172,7 @@ def _basic_settings(plate: Plate) -> Values:
 
 def _immediate_controls(_: Plate) -> Values:
     return {
+        "Conn_WinTms": 0,
         "Conn_RvrtTms": 0,
         "Conn": 1,
         "WMaxLimPct": 100.0,

@@ -19,6 +19,9 @@ class RtuExchange:
     After a timeout or a violation the line stays silent for ``turnaround_s``, and as long as bytes still come. Where the
     answer of a request that was given up has not been heard by then, it is *owed*: the next answer of the same unit and
     function counts only if no second one follows within ``turnaround_s``.
+
+    An adapter that repeats what is sent cannot be used: reads fail, but the echo of functions 5, 6 and 22 looks like their
+    answer.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class RtuExchange:
         self._quiet_s = quiet_s
         self._framer = RtuFramer(answer_length)
         self._asked: Asked | None = None
+        self._sent = b""
         self._held: bytes | None = None
         self._other_unit: int | None = None
         self._owed: Counter[tuple[int, int]] = Counter()
@@ -59,7 +63,8 @@ class RtuExchange:
         self._asked = Asked(unit, pdu, now_s + timeout_s, timeout_s)
         self._judge_at_s = self._asked.deadline_s
         self._silence_at_s = math.inf
-        return rtu_frame(unit, pdu)
+        self._sent = rtu_frame(unit, pdu)
+        return self._sent
 
     def feed(self, data: bytes, *, now_s: float) -> Verdict:
         """Judge what arrived; whatever comes outside a request is late."""
@@ -78,8 +83,8 @@ class RtuExchange:
         if now_s >= self._silence_at_s:
             self._silence_at_s = math.inf
             verdict = self._judged(self._framer.silence(), now_s, heard)
-        if verdict is NO_VERDICT and now_s >= self._judge_at_s:
-            verdict = self._deadline(now_s)
+        if self._asked is not None and now_s >= self._judge_at_s:
+            verdict = self._deadline(self._asked, now_s)
         return Verdict(verdict.answer, verdict.error, None, tuple(heard))
 
     def abandon(self, now_s: float) -> str | None:
@@ -105,8 +110,10 @@ class RtuExchange:
                 if asked is not None:
                     # the answer may still come: what was spoiled may have been noise
                     self._owe(asked)
-                    text = f"{describe(asked.pdu)}: {item.text}; check wiring, termination and line settings"
-                    verdict = self._end(ProtocolViolationError(text), now_s)
+                    hint = self._echo_hint(item.data) or "; check wiring, termination and line settings"
+                    verdict = self._end(
+                        ProtocolViolationError(f"{describe(asked.pdu)}: {item.text}{hint}"), now_s
+                    )
                 continue
             heard.append(item.adu)
             if asked is None:
@@ -117,6 +124,11 @@ class RtuExchange:
             else:
                 verdict = self._answered(asked, item, now_s)
         return verdict
+
+    def _echo_hint(self, heard: bytes) -> str:
+        if heard.startswith(self._sent):
+            return "; the line repeats what is sent: switch off the echo of the adapter"
+        return ""
 
     def _settle_late(self, frame: Frame) -> None:
         self._statistics.late_answers += 1
@@ -132,7 +144,7 @@ class RtuExchange:
     def _answered(self, asked: Asked, frame: Frame, now_s: float) -> Verdict:
         if self._held is not None:
             # one of the two is late, and nothing tells which
-            del self._owed[asked.unit, asked.pdu[0]]
+            self._owed[asked.unit, asked.pdu[0]] -= 1
             self._statistics.late_answers += 1
             return self._violated("two answers came where one of an earlier request was owed", now_s)
         try:
@@ -141,7 +153,7 @@ class RtuExchange:
             pass
         except ProtocolViolationError as wrong:
             self._owe(asked)
-            return self._violated(str(wrong), now_s)
+            return self._violated(f"{wrong}{self._echo_hint(frame.adu)}", now_s)
         self._held = frame.pdu
         if self._owed[asked.unit, asked.pdu[0]]:
             self._judge_at_s = now_s + self._turnaround_s
@@ -158,11 +170,7 @@ class RtuExchange:
             return Verdict(error=refused)
         return Verdict(answer=pdu)
 
-    def _deadline(self, now_s: float) -> Verdict:
-        asked = self._asked
-        if asked is None:
-            self._judge_at_s = math.inf
-            return NO_VERDICT
+    def _deadline(self, asked: Asked, now_s: float) -> Verdict:
         if self._held is not None:
             return self._release(asked, self._held)
         self._statistics.timeouts += 1

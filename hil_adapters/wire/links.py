@@ -145,6 +145,7 @@ class _Link:
         self._waiting: asyncio.Future[bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
+        self._n_closes = 0
         self._lost_because = "it was not opened"
 
     @property
@@ -164,6 +165,7 @@ class _Link:
             if self._channel is not None:
                 return
             self._exchange.reconnected()
+            n_closes = self._n_closes
             try:
                 async with asyncio.timeout(self._connect_timeout_s):
                     self._channel, self._receiver = await self._connected()
@@ -179,6 +181,9 @@ class _Link:
             if self._receiver.has_ended.is_set():
                 self._channel = None
                 raise LinkLostError(f"{self._target}: closed at once; the device may serve one client only")
+            if n_closes != self._n_closes:
+                await self.close()
+                raise LinkLostError(f"{self._target}: it was closed while it was being opened")
 
     async def request(self, unit: int, pdu: bytes, *, timeout_s: float) -> bytes:
         async with self._turn:
@@ -210,6 +215,7 @@ class _Link:
     async def close(self) -> None:
         channel, receiver = self._channel, self._receiver
         self._lost_because = "it was closed"
+        self._n_closes += 1
         self._channel = None
         self._stop_timer()
         self._fail(LinkLostError("the link was closed"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 from typing import Final
 
@@ -10,6 +11,13 @@ import serial
 from hil_adapters.wire.base import Parity, SerialTarget
 
 __all__ = ["SerialChannel", "open_serial"]
+
+if sys.platform == "win32":
+    _Refused = ValueError
+else:
+    import termios
+
+    _Refused = termios.error
 
 _PARITIES: Final = {
     Parity.NONE: serial.PARITY_NONE,
@@ -26,15 +34,20 @@ def open_serial(target: SerialTarget, protocol: asyncio.Protocol) -> "SerialChan
     Raises:
         OSError: the line is not there, is in use, or may not be opened.
     """
-    port = serial.Serial(
-        target.path,
-        baudrate=target.baudrate,
-        parity=_PARITIES[target.parity],
-        stopbits=target.stopbits,
-        timeout=0,
-        write_timeout=0,
-        exclusive=True if os.name == "posix" else None,
-    )
+    # a pseudo-terminal has no parity bits, and its second user would be refused the setting
+    is_pseudo = os.path.realpath(target.path).startswith("/dev/pts/")
+    try:
+        port = serial.Serial(
+            target.path,
+            baudrate=target.baudrate,
+            parity=serial.PARITY_NONE if is_pseudo else _PARITIES[target.parity],
+            stopbits=target.stopbits,
+            timeout=0,
+            write_timeout=0,
+            exclusive=True if os.name == "posix" else None,
+        )
+    except _Refused as refused:
+        raise OSError(f"the line does not take these settings: {refused}") from refused
     port.reset_input_buffer()
     return SerialChannel(port, protocol)
 
@@ -58,6 +71,8 @@ class SerialChannel:
 
     def write(self, data: bytes) -> None:
         """Send; a line that does not take a whole frame at once counts as lost."""
+        if not self._is_open:
+            return
         try:
             n_written = self._port.write(data)
         except OSError as gone:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Framing", "ModbusServer", "SerialServer", "ServerStatistics"]
 
 _STOP_S: Final = 2.0
+_ACCEPT_ROUNDS: Final = 4
+"""Turns of the event loop after which a connection that the system has taken is one of ours, and can be ended."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -90,6 +92,8 @@ class ModbusServer:
         """Stop listening and end every connection."""
         if self._server is None:
             return
+        for _ in range(_ACCEPT_ROUNDS):
+            await asyncio.sleep(0)
         self._server.close()
         self._server = None
         for client in tuple(self._clients):
@@ -122,9 +126,9 @@ class ModbusServer:
 
     def _known(self, transport: asyncio.BaseTransport, n_others: int) -> Admission | None:
         peer_name = transport.get_extra_info("peername")
-        # a client that is gone before it was let in has no name
+        # a client that is gone before it was let in has no name; one may come in while the server stops
         address = str(peer_name[0]) if peer_name else ""
-        if not address or not self._may_connect(address):
+        if self._server is None or not address or not self._may_connect(address):
             return None
         if self.max_clients is not None and n_others >= self.max_clients:
             return None

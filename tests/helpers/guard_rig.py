@@ -12,6 +12,7 @@ import json
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
+
+from hil_adapters.guard.link import GuardianLink
 from hil_adapters.guard.messages import DeviceConfig, GuardianConfig, GuardState, Image, SetPoints
 from hil_adapters.wire.base import Peer, Table, TcpTarget
 from hil_adapters.wire.pdu import Refusal
@@ -31,10 +35,17 @@ __all__ = [
     "RATED_KW",
     "SERIAL",
     "TIMER",
+    "Feeder",
     "InverterBank",
     "Rig",
+    "armed",
+    "audit_of",
+    "commanded",
     "config_for",
+    "guard_place",
     "running_inverter",
+    "state_of",
+    "told",
     "until",
     "written_map",
 ]
@@ -93,7 +104,9 @@ writes:
 class InverterBank:
     """The registers; every write is logged with its time before it is carried out."""
 
-    def __init__(self, log: Callable[[dict[str, Any]], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, log: Callable[[dict[str, Any]], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._log = log
         self._clock = clock
         self._armed_s: float | None = None
@@ -148,6 +161,15 @@ def written_map(folder: Path, text: str = MAP_TEXT) -> Path:
     return file
 
 
+@contextlib.contextmanager
+def guard_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder with the map, in which guardians register and keep their locks; its path fits a socket."""
+    with tempfile.TemporaryDirectory(prefix="guard-") as name:
+        monkeypatch.setenv("GEMELLO_RUNTIME_DIR", name)
+        written_map(Path(name))
+        yield Path(name)
+
+
 @dataclass
 class Rig:
     """A running inverter."""
@@ -164,10 +186,6 @@ class Rig:
         """Change a register from inside."""
         self._say({"address": address, "value": value})
 
-    def rename(self, serial: str) -> None:
-        """Become another device."""
-        self._say({"serial": serial})
-
     def _say(self, order: dict[str, Any]) -> None:
         stream: IO[str] | None = self.process.stdin
         assert stream is not None
@@ -176,12 +194,12 @@ class Rig:
 
 
 @contextlib.contextmanager
-def running_inverter(folder: Path, port: int = 0) -> Iterator[Rig]:
+def running_inverter(folder: Path, port: int = 0, serial: str = SERIAL) -> Iterator[Rig]:
     """Serve the inverter in a process of its own."""
     log = folder / "device_writes.jsonl"
     log.touch()
     with subprocess.Popen(
-        [sys.executable, __file__, str(log), str(port)],
+        [sys.executable, __file__, str(log), str(port), serial],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -258,24 +276,47 @@ class Feeder:
         return until(lambda: condition(self.look()), f"{what}; events: {self.events}")
 
 
-async def _serve(log: IO[str], port: int) -> None:
+def state_of(image: Image) -> GuardState:
+    return image.devices["roof"].state
+
+
+def commanded(image: Image) -> float | None:
+    return image.devices["roof"].commanded.get("p_limit_kw")
+
+
+def armed(link: GuardianLink) -> Feeder:
+    """Wait until the device is armed."""
+    feeder = Feeder(link.exchange)
+    feeder.look_until(lambda image: state_of(image) is GuardState.ARMED, "armed")
+    return feeder
+
+
+def audit_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "run" / "audit.jsonl").read_text().splitlines()]
+
+
+def told(feeder: Feeder, text: str) -> str:
+    """Wait until an event with ``text`` comes, reading only; return it."""
+    feeder.look_until(lambda _image: any(text in event for event in feeder.events), text)
+    return next(event for event in feeder.events if text in event)
+
+
+async def _serve(log: IO[str], port: int, serial: str) -> None:
     def note(line: dict[str, Any]) -> None:
         log.write(json.dumps(line) + "\n")
         log.flush()
 
     bank = InverterBank(note)
+    bank.text(0, serial)
     server = ModbusServer(bank, port=port)
     print(await server.start(), flush=True)  # noqa: T201 - who started it waits for the port
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         order = json.loads(line)
-        if "serial" in order:
-            bank.text(0, order["serial"])
-        else:
-            bank.registers[order["address"]] = order["value"]
+        bank.registers[order["address"]] = order["value"]
     await server.stop()
 
 
 if __name__ == "__main__":
     with Path(sys.argv[1]).open("a", encoding="utf-8") as writes:
-        asyncio.run(_serve(writes, int(sys.argv[2])))
+        asyncio.run(_serve(writes, int(sys.argv[2]), sys.argv[3]))

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,24 +97,26 @@ class End:
 Reply = Callable[[bytes], Sequence[Say | End]]
 
 
-@asynccontextmanager
-async def scripted_server(reply: Reply) -> AsyncIterator[int]:
-    """Serve Modbus TCP without any library: ``reply`` gets each request (ADU) and says what is sent."""
-    tasks: set[asyncio.Task[None]] = set()
+class _Script:
+    """Conversations of a scripted server."""
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.talks: set[asyncio.Task[None] | None] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.talks.add(asyncio.current_task())
+        self.writers.append(writer)
+        with suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 head = await reader.readexactly(6)
                 request = head + await reader.readexactly(struct.unpack_from(">H", head, 4)[0])
-                task = asyncio.create_task(say(writer, reply(request)))
-                tasks.add(task)
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
-            writer.close()
+                self.tasks.add(asyncio.create_task(self.say(writer, self.reply(request))))
+        writer.close()
 
-    async def say(writer: asyncio.StreamWriter, parts: Sequence[Say | End]) -> None:
+    async def say(self, writer: asyncio.StreamWriter, parts: Sequence[Say | End]) -> None:
         for part in parts:
             if isinstance(part, Say):
                 await asyncio.sleep(part.after_s)
@@ -122,21 +124,32 @@ async def scripted_server(reply: Reply) -> AsyncIterator[int]:
                     return
                 writer.write(part.data)
             elif part.reset:
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                )
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
             else:
                 writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    async def end(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+        for task in self.tasks:
+            task.cancel()
+        # a conversation ends by itself with its connection
+        talks = [talk for talk in self.talks if talk is not None]
+        await asyncio.gather(*self.tasks, *talks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def scripted_server(reply: Reply) -> AsyncIterator[int]:
+    """Serve Modbus TCP without any library: ``reply`` gets each request (ADU) and says what is sent."""
+    script = _Script(reply)
+    server = await asyncio.start_server(script.converse, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await script.end()
 
 
 async def outcome(asked: Awaitable[bytes]) -> bytes | HilError:

@@ -13,7 +13,7 @@ def program(name: str) -> str:
     path = shutil.which(name)
     if path is not None:
         return path
-    text = f"{name} is not installed: install it (see the developers' guide) to run this test"
+    text = f"{name} is not installed: install it with the package manager of your system to run this test"
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)

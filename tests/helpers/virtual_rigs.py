@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hil_adapters.maps.loader import load_map
 from hil_adapters.maps.schema import RegisterMap
 from hil_adapters.virtual.device import DeviceSetup, VirtualDevice
 from hil_adapters.wire.base import Peer
 
-__all__ = ["EMS", "Clock", "Obedient", "charger_map", "sunspec_device", "vendor_device"]
+__all__ = [
+    "BATTERY",
+    "EMS",
+    "PV",
+    "Clock",
+    "Obedient",
+    "charger_map",
+    "seen",
+    "sunspec_device",
+    "vendor_device",
+]
 
 EMS = Peer(address="127.0.0.1")
 
@@ -44,18 +55,23 @@ PV = {"p_rated_kw": 10.0, "s_rated_kva": 11.0}
 BATTERY = {"charge_kw": 5.0, "discharge_kw": 4.0, "capacity_kwh": 10.0}
 
 
-def sunspec_device(kind: str, clock: Clock, **setup: object) -> VirtualDevice:
+def sunspec_device(kind: str, clock: Clock, **setup: Any) -> VirtualDevice:
     """Return a SunSpec device of a kind (pv, battery, meter) with obedient physics."""
     plate = {"pv": PV, "battery": BATTERY, "meter": {"p_rated_kw": 25.0}}[kind]
-    settings = {"name": kind, "serial": "SN-7", **setup}
-    return VirtualDevice(
-        load_map(f"sunspec_{kind}"), Obedient(plate), DeviceSetup(**settings), clock=clock
-    )
+    settings: dict[str, Any] = {"name": kind, "serial": "SN-7", **setup}
+    return VirtualDevice(load_map(f"sunspec_{kind}"), Obedient(plate), DeviceSetup(**settings), clock=clock)
 
 
-def vendor_device(map_: RegisterMap, plate: Mapping[str, float], clock: Clock, **setup: object) -> VirtualDevice:
+def vendor_device(map_: RegisterMap, plate: Mapping[str, float], clock: Clock, **setup: Any) -> VirtualDevice:
     """Return a device of any map with obedient physics."""
     return VirtualDevice(map_, Obedient(plate), DeviceSetup(name="it", **setup), clock=clock)
+
+
+def seen(device: VirtualDevice) -> dict[str, float]:
+    """Return the commands that the obedient physics of a device saw last."""
+    physics = device._physics
+    assert isinstance(physics, Obedient)
+    return physics.seen
 
 
 def charger_map() -> RegisterMap:
@@ -75,7 +91,13 @@ def charger_map() -> RegisterMap:
                 {"name": "energy", "address": 4, "type": "uint32", "scale": 0.1, "unit": "kWh"},
                 {"name": "rated", "address": 8, "type": "uint16", "scale": 100, "unit": "W"},
                 {"name": "limit", "address": 20, "type": "uint16", "unit": "%", "access": "rw", "high": 100},
-                {"name": "enable", "address": 21, "type": "uint16", "access": "rw", "values": {0: "off", 1: "on"}},
+                {
+                    "name": "enable",
+                    "address": 21,
+                    "type": "uint16",
+                    "access": "rw",
+                    "values": {0: "off", 1: "on"},
+                },
                 {"name": "failsafe_min", "address": 22, "type": "uint16", "unit": "min", "access": "rw"},
                 {"name": "wide", "address": 30, "type": "float32", "access": "rw", "low": -1, "high": 1},
                 {"name": "running", "table": "coil", "address": 5, "type": "bool", "access": "rw"},

@@ -91,6 +91,15 @@ def test_a_counter_that_goes_back_tells_a_restart_and_is_uncertain_once() -> Non
     ]
 
 
+def test_after_a_restart_a_counter_shows_again_what_the_device_says() -> None:
+    judge = PointJudge(ENERGY, counters=frozenset({"e"}))
+    for value in (4294967290.0, 4.0, 5000.0):
+        judge.judge(value, exponent=None, now_s=0.0)
+    sample, (finding,) = judge.judge(3.0, exponent=None, now_s=1.0)
+    assert sample.value == 3.0
+    assert finding.kind is EventKind.REBOOT
+
+
 def test_the_same_fall_of_a_plain_value_is_nothing() -> None:
     judge = PointJudge(a_point("soc", 0))
     assert judged(judge, [(5000.0, None, 0.0), (3.0, None, 1.0)])[1] == (Quality.GOOD, [])

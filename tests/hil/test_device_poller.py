@@ -30,6 +30,8 @@ class FakeDevice:
     last_answer_s: float = 0.0
     statistics: SessionStatistics = field(default_factory=SessionStatistics)
     connects_at_s: list[Any] = field(default_factory=list)
+    checks_at_s: list[Any] = field(default_factory=list)
+    check_errors: list[Any] = field(default_factory=list)
     polls: list[Any] = field(default_factory=list)
     given_up: list[Any] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
@@ -41,6 +43,12 @@ class FakeDevice:
         self.state = SessionState.IDENTIFIED
         self.connection += 1
         self.last_answer_s = self.time()
+
+    async def check_identity(self) -> None:
+        self.checks_at_s.append(self.time())
+        if self.check_errors:
+            self.state = SessionState.FOREIGN
+            raise self.check_errors.pop(0)
 
     async def poll(self, group: Group, *, part: int = 0, parts: int = 1) -> None:
         self.polls.append((group, part, parts))
@@ -138,6 +146,13 @@ def test_slow_reads_are_spread_over_ten_periods() -> None:
     assert {parts for group, _, parts in device.polls if group == "slow"} == {10}
 
 
+def test_slow_reads_all_get_their_turn_where_every_second_period_is_skipped() -> None:
+    device = FakeDevice(ManualTime(0.0), poll_takes_s=1.5)
+    cycles = cycles_of(device, 10)
+    assert [cycle.number for cycle in cycles] == list(range(0, 20, 2))
+    assert [part for group, part, _ in device.polls if group == "slow"] == list(range(10))
+
+
 def test_connecting_again_waits_longer_each_time_up_to_five_seconds() -> None:
     errors = [LinkLostError("refused") for _ in range(8)]
     device = FakeDevice(ManualTime(0.0), connect_errors=errors)
@@ -196,6 +211,19 @@ def test_a_foreign_device_is_asked_again_only_every_few_seconds() -> None:
         after - before for before, after in zip(device.connects_at_s, device.connects_at_s[1:], strict=False)
     ]
     assert all(4.0 <= gap_s <= 5.0 for gap_s in gaps)
+
+
+def test_a_device_is_asked_every_five_minutes_who_it_is() -> None:
+    device = FakeDevice(ManualTime(0.0))
+    cycles_of(device, 100, poll_s=10.0)
+    assert device.checks_at_s == [300.0, 600.0, 900.0]
+
+
+def test_a_device_that_turns_out_to_be_another_one_is_polled_no_more() -> None:
+    device = FakeDevice(ManualTime(0.0), check_errors=[IdentityError("moved")])
+    device.connect_errors = []
+    cycles = cycles_of(device, 31, poll_s=10.0)
+    assert cycles[-1].state is SessionState.FOREIGN
 
 
 def test_a_jump_of_the_wall_clock_is_told_and_moves_no_deadline() -> None:

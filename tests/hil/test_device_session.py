@@ -28,10 +28,13 @@ from hil_adapters.errors import (
     LinkLostError,
     LinkTimeoutError,
     MapError,
+    ProtocolViolationError,
 )
 from hil_adapters.maps.schema import Point, RegisterMap, SignalBinding, ValueType
 from hil_adapters.samples import Quality, Sample
-from hil_adapters.wire.base import FrameObserver, Send
+from hil_adapters.wire.base import FaultLayer, FrameObserver, RtuOverTcpTarget, Send
+from hil_adapters.wire.server import ModbusServer
+from hil_adapters.wire.station import Framing
 
 POWER = a_point("p", 10, type=ValueType.INT16, unit="W", access="rw")
 SIGNALS = {"p_kw": SignalBinding(point="p", sign="generation")}
@@ -56,11 +59,12 @@ def run_with(
     *,
     serial: str | None = None,
     time: ManualTime | None = None,
+    faults: FaultLayer | None = None,
 ) -> Any:
     """Serve a bank and run ``body(session)``, connected."""
 
     async def run() -> Any:
-        async with served(bank) as target:
+        async with served(bank, faults=faults) as target:
             session = DeviceSession(map_, target, 1, serial=serial, pool=pool_on(time) if time else None)
             try:
                 await session.connect()
@@ -124,6 +128,18 @@ def test_a_serial_number_that_is_a_number_is_compared_as_digits() -> None:
         return session.identity
 
     assert run_with(bank, map_, body, serial="1234567").serial == "1234567"
+
+
+def test_a_part_of_the_identity_that_the_device_has_not_is_left_open() -> None:
+    bank = MemoryBank({1: {10: 500} | text_registers(100, "A1", 4)})
+
+    async def body(session: DeviceSession) -> Any:
+        return session.identity
+
+    identity = run_with(
+        bank, a_map(a_text("serial", 100, 4), a_text("model", 200, 4), POWER), body, serial="A1"
+    )
+    assert (identity.serial, identity.model) == ("A1", None)
 
 
 def test_another_device_behind_the_same_address_is_noticed_after_a_reconnect() -> None:
@@ -260,6 +276,28 @@ def test_a_failure_makes_values_uncertain_is_told_once_and_is_asked_again_after_
     assert quality is Quality.GOOD
 
 
+def test_a_failure_while_missing_points_are_looked_for_puts_only_that_block_off() -> None:
+    bank, time = a_bank(), ManualTime()
+    bank.units[1] |= {50: 50, 51: 51, 80: 80}
+    points = (a_point("x50", 50), a_point("x51", 51), a_point("x52", 52), a_point("x80", 80))
+
+    async def body(session: DeviceSession) -> Any:
+        bank.refused_addresses[50] = 2
+        bank.refused_addresses[51] = 4
+        await session.poll("fast")
+        before = {name: sample.quality for name, sample in session.values.items()}
+        bank.refused_addresses.clear()
+        time.now_s += 1.0
+        await session.poll("fast")
+        return before, {name: sample.quality for name, sample in session.values.items()}
+
+    before, after = run_with(bank, a_device_map(*points), body, time=time)
+    assert before["x80"] is Quality.GOOD
+    assert before["x50"] is Quality.BAD
+    assert after["x51"] is Quality.GOOD
+    assert after["x52"] is Quality.BAD
+
+
 def test_a_busy_device_is_asked_again_inside_the_deadline() -> None:
     bank = a_bank()
 
@@ -320,10 +358,15 @@ def test_a_silent_device_behind_a_gateway_does_not_cost_the_others_their_connect
 def test_a_connection_on_which_nobody_answers_is_closed() -> None:
     async def body(session: DeviceSession) -> Any:
         await session.poll("fast")
+        deafness.is_on = True
+        with pytest.raises(LinkTimeoutError):
+            await session.poll("fast")
         await session.give_up("no answer for 3.0 s")
         return session.link.is_open, session.state, session.take_events()[-1]
 
-    is_open, state, event = run_with(a_bank(), a_device_map(), body, time=ManualTime())
+    deafness = Deafness()
+    map_ = a_device_map(link={"timeout_s": 0.05})
+    is_open, state, event = run_with(a_bank(), map_, body, time=ManualTime(), faults=deafness)
     assert not is_open
     assert state is SessionState.DISCONNECTED
     assert event.kind is EventKind.DISCONNECTED
@@ -412,11 +455,29 @@ def test_reading_on_demand_says_what_is_wrong() -> None:
     assert run_with(a_bank(), map_, body) == 500.0
 
 
+def test_what_is_read_once_and_fails_for_a_while_is_asked_for_again_until_it_comes() -> None:
+    bank, time = a_bank(), ManualTime()
+    bank.refused_addresses[11] = 4
+    rating = a_point("rating", 11, group="once", unit="W")
+
+    async def body(session: DeviceSession) -> Any:
+        assert "rating" not in session.values
+        bank.refused_addresses.clear()
+        time.now_s += 1.0
+        await session.poll("once")
+        n_reads = len(bank.reads)
+        await session.poll("once")
+        return session.values["rating"].value, len(bank.reads) - n_reads
+
+    assert run_with(bank, a_device_map(rating), body, time=time) == (7.0, 0)
+
+
 def test_a_value_beyond_what_can_be_true_is_bad_and_told_once() -> None:
     bank = a_bank()
 
     async def body(session: DeviceSession) -> Any:
         await session.poll("fast")
+        bank.units[1][11] += 1
         await session.poll("fast")
         return session.values["x"], [
             event for event in session.take_events() if event.kind is EventKind.IMPOSSIBLE
@@ -522,6 +583,7 @@ def test_the_scale_factor_is_read_afresh_before_a_scaled_point_is_written() -> N
         ("x", 1.0, "read-only"),
         ("p", math.nan, "finite"),
         ("p", 40000.0, "holds -32768 to 32767"),
+        ("bounded", 101.0, "would not be read as a value again"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is_sent(
@@ -533,7 +595,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_sent(
         with pytest.raises(MapError, match=text):
             await session.write(point, value, log=no_log)
 
-    run_with(bank, a_device_map(a_point("x", 11)), body)
+    run_with(bank, a_device_map(a_point("x", 11), a_point("bounded", 12, access="rw", high=100.0)), body)
     assert bank.writes == []
 
 
@@ -577,6 +639,42 @@ def test_nothing_is_written_on_a_connection_whose_device_was_not_identified() ->
 
     run_with(bank, a_device_map(), body)
     assert bank.writes == []
+
+
+def test_a_write_that_waits_for_its_turn_is_permitted_and_logged_when_the_turn_has_come() -> None:
+    bank = a_bank()
+    order: list[str] = []
+
+    async def body(session: DeviceSession) -> Any:
+        bank.on_read = lambda _unit, _address: order.append("read")
+        reading = asyncio.create_task(session.poll("fast"))
+        await asyncio.sleep(0)
+        writing = asyncio.create_task(session.write("p", 3.0, log=lambda _planned: order.append("log")))
+        await asyncio.gather(reading, writing)
+
+    run_with(bank, a_device_map(), body)
+    assert order == ["read", "log"]
+
+
+def test_a_connection_that_is_replaced_while_a_write_waits_for_its_turn_gets_no_write() -> None:
+    bank = a_bank()
+    logged: list[PlannedWrite] = []
+
+    async def body(session: DeviceSession) -> Any:
+        # the turn goes round: a read under way, then a fresh connection, then the write
+        reading = asyncio.create_task(session.poll("fast"))
+        await asyncio.sleep(0)
+        aborting = asyncio.create_task(session.link.abort())
+        opening = asyncio.create_task(session.link.open())
+        await asyncio.sleep(0)
+        assert session.state is SessionState.IDENTIFIED
+        with pytest.raises(LinkLostError, match="connect first"):
+            await session.write("p", 3.0, log=logged.append)
+        await asyncio.gather(reading, aborting, opening)
+        assert session.link.is_open
+
+    run_with(bank, a_device_map(), body)
+    assert (logged, bank.writes) == ([], [])
 
 
 def test_a_connection_that_is_replaced_while_a_busy_device_is_waited_for_gets_no_write() -> None:
@@ -688,3 +786,159 @@ def test_a_device_that_does_not_answer_is_a_timeout_and_ends_the_poll() -> None:
             await session.close()
 
     asyncio.run(run())
+
+
+def test_a_connection_that_leads_nowhere_is_closed_while_the_device_is_identified() -> None:
+    deafness = Deafness()
+    deafness.is_on = True
+
+    async def run() -> None:
+        async with served(a_bank(), faults=deafness) as target:
+            session = DeviceSession(a_device_map(link={"timeout_s": 0.05}), target, 1)
+            with pytest.raises(LinkTimeoutError):
+                await session.connect()
+            assert not session.link.is_open
+            deafness.is_on = False
+            await session.connect()
+            assert session.link.statistics.connects == 2
+            await session.close()
+
+    asyncio.run(run())
+
+
+class Noise(Deafness):
+    """A fault layer that spoils the checksum of the next answers."""
+
+    def __init__(self, n_spoilt: int) -> None:
+        self.n_spoilt = n_spoilt
+
+    def answer(self, request: bytes, answer: bytes) -> tuple[Send, ...]:
+        if self.n_spoilt == 0:
+            return (Send(frame=answer),)
+        self.n_spoilt -= 1
+        return (Send(frame=answer[:-1] + bytes((answer[-1] ^ 0xFF,))),)
+
+
+def run_on_a_noisy_line(noise: Noise, body: Callable[[DeviceSession], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        bank = MemoryBank({1: {10: 500}})
+        server = ModbusServer(bank, framing=Framing.RTU, faults=noise)
+        target = RtuOverTcpTarget(host="127.0.0.1", port=await server.start(), turnaround_s=0.02)
+        session = DeviceSession(a_map(POWER, link={"timeout_s": 0.5}), target, 1)
+        try:
+            await session.connect()
+            return await body(session), bank
+        finally:
+            await session.close()
+            await server.stop()
+
+    return asyncio.run(run())
+
+
+def test_a_read_whose_answer_the_line_garbled_is_repeated_once() -> None:
+    noise = Noise(0)
+
+    async def body(session: DeviceSession) -> Any:
+        noise.n_spoilt = 1
+        await session.poll("fast")
+        value = session.values["p"].value
+        noise.n_spoilt = 2
+        with pytest.raises(ProtocolViolationError):
+            await session.poll("fast")
+        return value, session.statistics
+
+    (value, statistics), _bank = run_on_a_noisy_line(noise, body)
+    assert value == 500.0
+    assert statistics.causes == {Cause.GOOD: 1, Cause.VIOLATION: 3}
+    assert statistics.retries == 2
+
+
+def test_a_write_whose_answer_the_line_garbled_is_not_repeated() -> None:
+    noise = Noise(0)
+    logged: list[PlannedWrite] = []
+
+    async def body(session: DeviceSession) -> Any:
+        noise.n_spoilt = 1
+        with pytest.raises(ProtocolViolationError):
+            await session.write("p", 3.0, log=logged.append)
+
+    _nothing, bank = run_on_a_noisy_line(noise, body)
+    assert len(logged) == 1
+    # it did arrive: only reading back can tell
+    assert bank.writes == [Write(1, 10, (3,), single=True)]
+
+
+def test_a_device_that_falls_silent_is_given_up_and_found_again_when_it_speaks() -> None:
+    deafness = Deafness()
+    cycles: list[Cycle] = []
+    heard, deaf, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def note(cycle: Cycle) -> None:
+        cycles.append(cycle)
+        if cycle.answered:
+            (heard if cycle.connection == 1 else again).set()
+        elif cycle.state is SessionState.DISCONNECTED:
+            deaf.set()
+
+    async def run() -> list[EventKind]:
+        async with served(a_bank(), faults=deafness) as target, asyncio.timeout(20):
+            session = DeviceSession(a_device_map(link={"timeout_s": 0.1}), target, 1, serial="A1")
+            task = asyncio.create_task(session.run(0.05, note))
+            await heard.wait()
+            deafness.is_on = True
+            await deaf.wait()
+            assert session.signals()["p_kw"].quality is Quality.STALE
+            with pytest.raises(LinkLostError):
+                await session.write("p", 1.0, log=no_log)
+            deafness.is_on = False
+            await again.wait()
+            assert session.signals()["p_kw"].quality is Quality.GOOD
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await session.close()
+            assert session.statistics.aborts >= 1
+        return [event.kind for cycle in cycles for event in cycle.events]
+
+    kinds = asyncio.run(run())
+    assert kinds[:3] == [EventKind.CONNECTED, EventKind.DISCONNECTED, EventKind.CONNECTED]
+    assert [cycle.number for cycle in cycles] == sorted({cycle.number for cycle in cycles})
+
+
+def test_a_device_that_does_not_know_a_function_code_says_where_to_declare_it() -> None:
+    bank = a_bank()
+
+    async def body(session: DeviceSession) -> Any:
+        bank.refused_addresses[10] = 1
+        with pytest.raises(ExceptionReplyError, match="no_single_write"):
+            await session.write("p", 3.0, log=no_log)
+
+    run_with(bank, a_device_map(), body)
+
+
+def test_a_poll_that_is_cancelled_leaves_the_link_in_order_for_the_others() -> None:
+    bank = MemoryBank({1: {10: 1}, 2: {10: 2}})
+
+    async def run() -> list[float]:
+        async with served(bank) as target:
+            pool = pool_on(ManualTime())
+            one, two = (DeviceSession(a_map(POWER), target, unit, pool=pool) for unit in (1, 2))
+            await one.connect()
+            await two.connect()
+            values: list[float] = []
+            for _ in range(20):
+                cancelled = asyncio.create_task(one.poll("fast"))
+                await asyncio.sleep(0)
+                cancelled.cancel()
+                await two.poll("fast")
+                values.append(two.values["p"].value)
+                with pytest.raises(asyncio.CancelledError):
+                    await cancelled
+            assert two.link.statistics.connects == 1
+            await one.poll("fast")
+            values.append(one.values["p"].value)
+            await one.close()
+            await two.close()
+            return values
+
+    assert asyncio.run(run()) == [2.0] * 20 + [1.0]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hil_adapters.errors import SourceError
 from hil_adapters.grid_source.base import Output, SourceLimits, Stepper
 from hil_adapters.grid_source.commands import CommandSet, command_set_names, load_command_set
-from hil_adapters.grid_source.emulated import EmulatedSource, Instrument
+from hil_adapters.grid_source.emulated import EmulatedSource, Instrument, emulated_source
 from hil_adapters.grid_source.feed import AtEnd, SourceFeed
 from hil_adapters.grid_source.scpi import ScpiSource
 
@@ -282,6 +282,19 @@ def test_the_instrument_understands_long_and_short_words_and_reports_unknown_one
     )
 
 
+def test_the_command_set_of_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "grid_source.md").read_text(encoding="utf-8")
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    words = load_command_set(file)
+    assert (
+        words.filled(words.set_voltage, value=230.456, phase=2)
+        == "INST:COUP NONE;:INST:NSEL 2;:VOLT:AC 230.46"
+    )
+    for name in command_set_names():
+        assert f"`{name}`" in text
+
+
 def test_a_command_set_with_mistakes_names_each_with_its_field(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\ntitle: Mine\nsource: none\nphases: 2\nset_voltage: VOLT\n", encoding="utf-8")
@@ -301,36 +314,8 @@ def test_a_command_set_without_a_place_for_its_value_is_refused() -> None:
         WORDS.filled("VOLT {value}", value=math.nan)
 
 
-class EmulatedThread:
-    """An emulated source in a thread, for the feed, which has a loop of its own."""
-
-    def __init__(self) -> None:
-        self.emulated = EmulatedSource()
-        self._is_ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
-
-    async def _main(self) -> None:
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with self.emulated:
-            self._is_ready.set()
-            await self._end.wait()
-
-    def __enter__(self) -> EmulatedSource:
-        self._thread.start()
-        assert self._is_ready.wait(10.0)
-        return self.emulated
-
-    def __exit__(self, *_exc_info: object) -> None:
-        assert self._loop is not None
-        assert self._end is not None
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10.0)
-
-
 def test_a_feed_moves_the_source_step_by_step_and_a_diverged_power_flow_holds_it() -> None:
-    with EmulatedThread() as emulated:
+    with emulated_source() as emulated:
         source = ScpiSource("127.0.0.1", emulated.port, commands=WORDS)
         with SourceFeed(source, LIMITS) as feed:
             feed.follow((235.0,) * 3)
@@ -347,7 +332,7 @@ def test_a_feed_moves_the_source_step_by_step_and_a_diverged_power_flow_holds_it
 
 
 def test_a_feed_that_gets_no_number_tells_it_and_leaves_the_source_where_it_is() -> None:
-    with EmulatedThread() as emulated:
+    with emulated_source() as emulated:
         source = ScpiSource("127.0.0.1", emulated.port, commands=WORDS)
         with SourceFeed(source, LIMITS) as feed:
             feed.follow((math.nan,) * 3)
@@ -360,7 +345,7 @@ def test_a_feed_that_gets_no_number_tells_it_and_leaves_the_source_where_it_is()
 
 
 def test_a_feed_connects_again_after_the_source_fell_silent() -> None:
-    with EmulatedThread() as emulated:
+    with emulated_source() as emulated:
         source = ScpiSource("127.0.0.1", emulated.port, commands=WORDS, timeout_s=0.2)
         with SourceFeed(source, LIMITS) as feed:
             emulated.is_mute = True
@@ -377,7 +362,7 @@ def test_a_feed_connects_again_after_the_source_fell_silent() -> None:
     [(AtEnd.HOLD, 232.0, Output.ON), (AtEnd.NOMINAL, 230.0, Output.ON), (AtEnd.OFF, 232.0, Output.OFF)],
 )
 def test_at_its_end_a_feed_does_what_was_declared(at_end: AtEnd, voltage_v: float, output: Output) -> None:
-    with EmulatedThread() as emulated:
+    with emulated_source() as emulated:
         emulated.instrument.output = Output.ON
         source = ScpiSource("127.0.0.1", emulated.port, commands=WORDS)
         with SourceFeed(source, LIMITS, at_end=at_end) as feed:
@@ -388,7 +373,7 @@ def test_at_its_end_a_feed_does_what_was_declared(at_end: AtEnd, voltage_v: floa
 
 
 def test_a_feed_without_a_source_does_not_start() -> None:
-    with EmulatedThread() as gone:
+    with emulated_source() as gone:
         port = gone.port
     with (
         pytest.raises(SourceError, match="cannot be reached"),

@@ -93,7 +93,8 @@ def test_a_signal_has_the_twins_unit_and_counts_consumption_positive():
 def test_a_percentage_is_of_its_base_and_takes_the_worst_quality_and_the_oldest_time():
     values = {"share": sample(40.0, received_s=12.0), "rating": sample(5.0, Quality.STALE, received_s=3.0)}
     found = signals_of(inverter(), values)["p_share_kw"]
-    assert (found.value, found.quality, found.received_s) == (pytest.approx(2.0), Quality.STALE, 3.0)
+    assert found.value == pytest.approx(2.0)
+    assert (found.quality, found.received_s) == (Quality.STALE, 3.0)
 
 
 @pytest.mark.parametrize("values", [{}, {"w": NOTHING}])
@@ -199,6 +200,28 @@ def test_a_command_without_all_of_its_points_falls_to_an_alternative_or_away():
     assert "command p_set_kw" in unresolved(map_)
 
 
+def test_the_base_of_a_percentage_is_the_first_that_the_device_has():
+    share = {"point": "share", "percent_of": ["x.WRtg", "rating"]}
+    command = {
+        "writes": [{"point": "limit", "percent_of": ["x.WRtg", "rating"]}],
+        "release": [{"point": "enable", "value": 0}],
+    }
+    found = resolve(discovered(signals={"p_share_kw": share}, commands={"p_limit_kw": command}))
+    known = {"share": sample(40.0), "rating": sample(5.0)}
+    assert signals_of(found, known)["p_share_kw"].value == pytest.approx(2.0)
+    assert pairs(command_writes(found, "p_limit_kw", 1.0, known)) == [("limit", pytest.approx(20.0))]
+
+
+def test_a_percentage_without_a_base_is_left_out():
+    share = {"point": "share", "percent_of": ["x.WRtg", "y.WRtg"]}
+    command = {
+        "writes": [{"point": "limit", "percent_of": "x.WRtg"}],
+        "release": [{"point": "enable", "value": 0}],
+    }
+    found = resolve(discovered(signals={"p_share_kw": share}, commands={"p_limit_kw": command}))
+    assert (found.signals, found.commands) == ({}, {})
+
+
 def test_an_optional_write_is_left_out_where_the_device_lacks_its_point():
     command = {
         "writes": [{"point": "x.Mode", "value": 1, "optional": True}, {"point": "set"}],
@@ -227,8 +250,12 @@ def test_resolving_twice_changes_nothing():
         ("soc", "1"),
         ("e_import_kwh", "kWh"),
         ("state", "1"),
-    ]
-    + [("temp_degc", "degC"), ("frequency_hz", "Hz"), ("i_a", "A"), ("a", "1"), ("charging_state", "1")],
+        ("temp_degc", "degC"),
+        ("frequency_hz", "Hz"),
+        ("i_a", "A"),
+        ("a", "1"),
+        ("charging_state", "1"),
+    ],
 )
 def test_the_name_of_a_signal_carries_its_unit(name, unit):
     assert unit_of_signal(name) == unit

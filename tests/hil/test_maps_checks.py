@@ -101,6 +101,41 @@ def test_a_mistake_in_a_point_is_told_with_its_line(tmp_path, entry, told):
     assert all(int(line.split(":")[0]) in range(7, 11) for line in found)
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("points: 5\n", ["6: points: must be a list (got 5)"]),
+        ("points: [5]\n", ["6: points[0]: must be a mapping of keys and values (got 5)"]),
+        ("writes: []\n", ["6: writes: must be a mapping of keys and values"]),
+        (
+            "signals: {p_kw: {point: 5}}\n",
+            ["6: signals.p_kw.point: must be a list (got 5)", "6: signals.p_kw.point: must be text (got 5)"],
+        ),
+        (
+            "commands: {c: {writes: [], release: [{point: 5.5}]}}\n",
+            ["6: commands.c.writes: must not be empty"],
+        ),
+        ("identity: {foo: x}\n", ["6: identity.foo: input should be 'manufacturer'"]),
+        ("points: [{name: p, address: true, type: int16}]\n", ["6: points[p].address: is true, and neither"]),
+        (
+            "writes: {p: {low: 0, high: 1, verify: 7}}\n",
+            ["6: writes.p.verify: input should be a valid boolean"],
+        ),
+    ],
+)
+def test_what_is_of_another_kind_is_told_in_plain_words(tmp_path, body, told):
+    found = mistakes(tmp_path, body)
+    for text in told:
+        assert any(line.startswith(text) for line in found), found
+
+
+def test_a_list_is_not_called_empty_because_its_entries_are_wrong(tmp_path):
+    body = "commands: {c: {writes: [{point: p, value: .inf}], release: [{point: p, value: 1}]}}\n"
+    assert mistakes(tmp_path, body) == [
+        "6: commands.c.writes[0].value: input should be a finite number (got inf)"
+    ]
+
+
 def test_points_may_overlap_where_they_say_so(tmp_path):
     body = POINTS + "  - {name: x, address: 11, type: uint32, overlaps: [set, soc]}\n"
     assert len(load_map(write_map(tmp_path, body)).points) == 4
@@ -136,6 +171,11 @@ def test_points_may_overlap_where_they_say_so(tmp_path):
         ("kind: timer, point: timer,", "kind: timer,", "a watchdog of kind timer needs its point"),
         ("kind: timer, point: timer,", "kind: traffic, point: timer,", "leave the point out"),
         ("type: uint16, unit: s,", "type: uint16, unit: W,", "timer is in W, a timer is in s or min"),
+        (
+            "kind: timer, point: timer,",
+            "kind: heartbeat, point: set,",
+            "set belongs to a command and counting up",
+        ),
         ("timeout_s: 30", "timeout_s: 0", "timeout_s: input should be greater than 0"),
         (
             "type: int16, access: rw}",

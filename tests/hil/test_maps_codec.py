@@ -140,6 +140,7 @@ def test_whole_numbers_come_back_as_they_went_out(kind, orders, exponent, scale,
         registers.reverse()
     entry = point(type=kind, scale=scale, scale_point=None if exponent is None else "sf")
     value = decode(entry, registers, link(*orders), scale_exponent=exponent)
+    assert isinstance(value, float)
     assert value == pytest.approx(raw * scale * 10.0 ** (exponent or 0), rel=1e-14, abs=0)
     assert encode(entry, value, link(*orders), scale_exponent=exponent) == registers
 

@@ -1,5 +1,6 @@
 """Files of register maps: shipped and a user's own, and files that are no maps."""
 
+import contextlib
 import json
 import shutil
 from importlib import resources
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from map_files import HEAD, write_map
 
 from hil_adapters.errors import MapError
@@ -99,6 +102,20 @@ def test_anchors_may_be_shared(tmp_path):
 def test_loading_a_copy_gives_the_same_map(tmp_path, name):
     copy = shutil.copy(map_file(name), tmp_path / "copy.yaml")
     assert load_map(copy) == load_map(name)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(map_names()), data=st.data())
+def test_a_spoilt_map_is_taken_or_refused_and_nothing_else_happens(tmp_path, name, data):
+    text = map_file(name).read_text()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        length = data.draw(st.integers(0, 30))
+        text = text[:at] + data.draw(st.text(max_size=6)) + text[at + length :]
+    path = tmp_path / "spoilt.yaml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    with contextlib.suppress(MapError):
+        load_map(path)
 
 
 def test_the_published_schema_is_that_of_the_program():

@@ -34,7 +34,7 @@ def maps(draw, orders=("big",)):
                 table=table,
                 address=address,
                 type=kind,
-                scale_point=scale.name if near and draw(st.booleans()) else None,
+                scale_point=scale.name if scale is not None and near and draw(st.booleans()) else None,
                 word_order=draw(st.sampled_from(orders)),
                 byte_order=draw(st.sampled_from(orders)),
             )

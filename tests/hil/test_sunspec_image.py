@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,41 @@ def test_the_peer_reads_every_point_of_every_model_as_it_was_given(exponent: int
             assert same(read, wanted), f"{number}.{name}"
             compared += 1
     assert compared > 1000
+
+
+def test_what_the_peer_writes_means_the_same_to_us() -> None:
+    image = build_image(
+        [
+            COMMON,
+            ModelSpec(model=123, values={"WMaxLimPct": 100, "OutPFSet": 1}),
+            ModelSpec(model=704, values={"WSet": 0, "WSetRvrtTms": 0}, scale_factors={"WSet_SF": 1}),
+        ]
+    )
+    bank = PlainBank(dict(image.registers))
+    wanted = {
+        "123.WMaxLimPct": 37.25,
+        "123.OutPFSet": -0.905,
+        "704.WSet": -12340.0,
+        "704.WSetRvrtTms": 70000.0,
+    }
+
+    def write(model: Any) -> None:
+        for name, point in peer_points(model):
+            if f"{model.model_id}.{name}" in wanted:
+                point.cvalue = wanted[f"{model.model_id}.{name}"]
+                # 32-bit integers without a scale are packed as they are
+                point.value = int(point.value)
+                point.write()
+
+    async def serve_it() -> None:
+        async with served(bank) as (_, port):
+            await asyncio.to_thread(peer_models, port, write)
+
+    asyncio.run(serve_it())
+    read = decoded(list(chain_points(image.chain)), bank.registers)
+    assert {name: read[name] for name in wanted} == wanted
+    changed = {address for address, value in bank.registers.items() if value != image.registers[address]}
+    assert changed <= image.writable
 
 
 def test_what_is_not_given_is_not_implemented_for_the_peer_either() -> None:

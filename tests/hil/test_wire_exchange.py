@@ -318,3 +318,47 @@ def test_what_is_owed_survives_a_reconnection():
 def test_a_broadcast_has_no_answer_to_wait_for():
     with pytest.raises(LinkError, match="broadcast"):
         Rtu().ask(1000, 0.0, unit=0)
+
+
+@pytest.mark.parametrize("address", [1000, 2000])
+def test_an_adapter_that_repeats_what_is_sent_is_named(address):
+    """The echo of a read at 1000 even has the length of an answer."""
+    rtu = Rtu()
+    echo = rtu.ask(address, 0.0)
+    heard = rtu.exchange.feed(echo + rtu_frame(1, values(address)), now_s=0.1)
+    error = heard.error or rtu.exchange.tick(0.1 + QUIET_S).error
+    assert isinstance(error, ProtocolViolationError)
+    assert "switch off the echo" in str(error)
+
+
+def test_each_late_answer_settles_one_request_that_was_given_up():
+    rtu = Rtu()
+    now_s = 0.0
+    for address in (1000, 2000):
+        rtu.ask(address, now_s)
+        rtu.exchange.tick(now_s + TIMEOUT_S)
+        now_s = rtu.silent_from(now_s + TIMEOUT_S)
+    rtu.hear(values(1000), now_s)
+    now_s = rtu.silent_from(now_s)
+    rtu.ask(3000, now_s)
+    assert rtu.hear(values(2000), now_s + 0.01).answer is None, "one more may come"
+    assert isinstance(rtu.hear(values(3000), now_s + 0.02).error, ProtocolViolationError)
+
+
+def test_two_requests_given_up_may_both_answer_late_and_neither_is_used():
+    rtu = Rtu()
+    now_s = 0.0
+    for address in (1000, 2000):
+        rtu.ask(address, now_s)
+        rtu.exchange.tick(now_s + TIMEOUT_S)
+        now_s = rtu.silent_from(now_s + TIMEOUT_S)
+    rtu.ask(3000, now_s)
+    rtu.hear(values(1000), now_s + 0.01)
+    assert isinstance(rtu.hear(values(2000), now_s + 0.02).error, ProtocolViolationError)
+    now_s = rtu.silent_from(now_s + 0.02)
+    rtu.ask(4000, now_s)
+    assert rtu.hear(values(3000), now_s + 0.01).answer is None
+    assert isinstance(rtu.hear(values(4000), now_s + 0.02).error, ProtocolViolationError)
+    now_s = rtu.silent_from(now_s + 0.02)
+    rtu.ask(5000, now_s)
+    assert rtu.hear(values(5000), now_s + 0.01).answer == values(5000)

@@ -1,6 +1,7 @@
 """A link against devices that misbehave: what is detected, how it is called, and that the next request fares well."""
 
 import asyncio
+import ssl
 import struct
 import time
 
@@ -13,6 +14,7 @@ from hil_adapters.errors import (
     LinkTimeoutError,
     ProtocolViolationError,
 )
+from hil_adapters.wire import links
 from hil_adapters.wire.base import Direction, RtuOverTcpTarget, Send, Table, TcpTarget
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request, read_values, write_request
@@ -336,3 +338,60 @@ def test_over_rtu_a_late_answer_never_reaches_another_request(delay_s):
         assert isinstance(result, VIOLATION) or result == list(range(address, address + 4))
     assert results[3] == [4000, 4001, 4002, 4003]
     assert statistics.late_answers == 1
+
+
+def test_a_line_that_is_never_silent_is_told(monkeypatch):
+    monkeypatch.setattr(links, "_LONGEST_SILENCE_S", 0.2)
+
+    async def scenario():
+        is_over = asyncio.Event()
+
+        async def chatter(reader, writer):
+            while not writer.is_closing():
+                writer.write(b"\x55")
+                await asyncio.sleep(0.01)
+            is_over.set()
+
+        server = await asyncio.start_server(chatter, "127.0.0.1", 0)
+        link = open_link(RtuOverTcpTarget(host="127.0.0.1", port=server.sockets[0].getsockname()[1]))
+        await link.open()
+        await outcome(link.request(1, READ_GOOD, timeout_s=0.1))
+        result = await outcome(link.request(1, READ_GOOD, timeout_s=0.1))
+        await link.close()
+        await is_over.wait()
+        server.close()
+        return result
+
+    result = asyncio.run(scenario())
+    assert isinstance(result, TIMEOUT)
+    assert "never silent" in str(result)
+
+
+def test_a_link_that_is_closed_while_it_opens_stays_closed():
+    async def scenario():
+        server = ModbusServer(AddressBank())
+        link = open_link(TcpTarget(host="127.0.0.1", port=await server.start()))
+        opening = asyncio.create_task(outcome(link.open()))
+        await asyncio.sleep(0)
+        await link.close()
+        result = await opening
+        await until(lambda: server.statistics.connections == 1)
+        await server.stop()
+        return result, link.is_open
+
+    result, is_open = asyncio.run(scenario())
+    assert isinstance(result, LOST)
+    assert "closed while it was being opened" in str(result)
+    assert not is_open
+
+
+def test_a_device_that_does_not_shake_hands_is_given_up():
+    async def scenario():
+        async with scripted_server(lambda q: []) as port:
+            context = ssl.create_default_context()
+            target = TcpTarget(host="127.0.0.1", port=port, tls=context)
+            return await outcome(open_link(target, connect_timeout_s=0.2).open())
+
+    result = asyncio.run(scenario())
+    assert isinstance(result, LOST)
+    assert "no connection within 0.2 s" in str(result)

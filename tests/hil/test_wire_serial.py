@@ -1,16 +1,18 @@
 """A serial line (two joined pseudo-terminals): our client, our server, and what happens when the line goes."""
 
 import asyncio
+import os
+import threading
 
 import pytest
-from modbus_peers import AddressBank, Frames, PlainBank, outcome, pty_pair, until
+from modbus_peers import AddressBank, PlainBank, outcome, pty_pair, until
 
 from hil_adapters.errors import LinkLostError, LinkTimeoutError, ProtocolViolationError
 from hil_adapters.wire.base import Parity, Send, SerialTarget, Table
 from hil_adapters.wire.framing import silent_interval_s
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request, read_values, write_request
-from hil_adapters.wire.serial_line import SerialChannel
+from hil_adapters.wire.serial_line import open_serial
 from hil_adapters.wire.server import SerialServer
 
 READ = read_request(Table.HOLDING, 1000, 40)
@@ -86,7 +88,7 @@ class OneFault:
         (lambda a: [Send(frame=b"\x55" + a)], ProtocolViolationError),
         (lambda a: [Send(frame=a[:-4])], ProtocolViolationError),
         (lambda a: [], LinkTimeoutError),
-        (lambda a: [Send(frame=a, after_s=0.7)], LinkTimeoutError),
+        (lambda a: [Send(frame=a, after_s=0.6)], LinkTimeoutError),
     ],
     ids=["check sum", "garbage before", "truncated", "lost", "late"],
 )
@@ -160,30 +162,50 @@ def test_a_loop_that_cannot_watch_files_reads_in_a_thread(line, monkeypatch):
     def refuse(self, *args):
         raise NotImplementedError
 
+    def readers():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("serial ")]
+
+    async def talk(link, server):
+        assert len(readers()) == 2
+        return await link.request(1, READ, timeout_s=5)
+
     monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", refuse)
-    frames = Frames()
+    answer = asyncio.run(with_server(line, talk))
+    assert read_values(READ, answer) == list(range(1000, 1040))
+    assert readers() == []
+
+
+@pytest.mark.parametrize("is_threaded", [False, True])
+def test_a_line_that_takes_no_more_bytes_counts_as_lost(is_threaded, monkeypatch):
+    """A pseudo-terminal that nobody reads from."""
+
+    def refuse(self, *args):
+        raise NotImplementedError
+
+    lost = []
+
+    class Listener(asyncio.Protocol):
+        def connection_lost(self, exc):
+            lost.append(exc)
 
     async def scenario():
-        channel = None
-        original = SerialChannel.__init__
+        if is_threaded:
+            monkeypatch.setattr(asyncio.SelectorEventLoop, "add_reader", refuse)
+        deaf, end = os.openpty()
+        try:
+            channel = open_serial(SerialTarget(path=os.ttyname(end)), Listener())
+            for _ in range(1000):
+                channel.write(bytes(1000))
+            await until(lambda: len(lost) == 1)
+            channel.write(b"x")
+            channel.close()
+        finally:
+            os.close(deaf)
+            os.close(end)
 
-        def remember(self, *args):
-            nonlocal channel
-            original(self, *args)
-            channel = self
-
-        monkeypatch.setattr(SerialChannel, "__init__", remember)
-        link = open_link(target(line[1]), observer=frames)
-        await link.open()
-        assert channel is not None
-        assert channel._thread is not None
-        result = await outcome(link.request(9, READ, timeout_s=0.2))
-        await link.close()
-        assert not channel._thread.is_alive()
-        return result
-
-    assert isinstance(asyncio.run(scenario()), LinkTimeoutError)
-    assert len(frames.seen) == 1
+    asyncio.run(scenario())
+    assert isinstance(lost[0], OSError)
+    assert "of 1000 bytes" in str(lost[0])
 
 
 def test_a_slow_line_rests_longer_between_frames():

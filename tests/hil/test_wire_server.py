@@ -1,6 +1,7 @@
 """Our server under raw bytes: order, bounds, who may connect, and what it says to nonsense."""
 
 import asyncio
+import socket
 import struct
 from contextlib import asynccontextmanager
 
@@ -9,7 +10,7 @@ from modbus_peers import PATIENCE_S, AddressBank, Frames, PlainBank, outcome, un
 
 from hil_adapters.errors import LinkLostError
 from hil_adapters.wire.base import Cut, Direction, RtuOverTcpTarget, Send, Table, TcpTarget
-from hil_adapters.wire.framing import mbap_frame, parse_mbap, rtu_frame
+from hil_adapters.wire.framing import MbapFramer, mbap_frame, parse_mbap, rtu_frame
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request, read_values, write_request
 from hil_adapters.wire.server import Framing, ModbusServer
@@ -119,25 +120,27 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_costs_bounded_memory():
     assert after == served + 20, "the deaf client must not be answered further"
 
 
-def test_a_client_that_reads_again_gets_every_answer():
-    n = 20_000
+def test_a_client_that_reads_again_gets_every_answer_in_order():
+    n = 40_000
 
     async def scenario():
         async with serving() as server, connected(server) as (reader, writer):
-            flood = b"".join(mbap_frame(i, 1, read_request(Table.HOLDING, i, 60)) for i in range(n))
+            writer.transport.pause_reading()
+            flood = b"".join(mbap_frame(i, 1, read_request(Table.HOLDING, i, 125)) for i in range(n))
+            writer.write(flood)
+            await until(lambda: any(client._is_paused for client in server._clients))
+            n_before = server.statistics.requests
+            writer.transport.resume_reading()
+            framer = MbapFramer()
+            seen = []
+            while len(seen) < n:
+                frames = framer.feed(await reader.read(1 << 20))
+                seen += [(frame.transaction, frame.pdu[2:4]) for frame in frames]
+            return seen, n_before
 
-            async def send():
-                writer.write(flood)
-                await writer.drain()
-
-            sending = asyncio.create_task(send())
-            await until(lambda: server.statistics.requests > 100)
-            for i in range(n):
-                frame = await frame_of(reader)
-                assert (frame.transaction, frame.pdu[2:4]) == (i, struct.pack(">H", i))
-            await sending
-
-    asyncio.run(scenario())
+    seen, n_before = asyncio.run(scenario())
+    assert seen == [(i, struct.pack(">H", i)) for i in range(n)]
+    assert n_before < n, "the server must have stopped while nobody read"
 
 
 def test_what_clients_write_is_seen_by_the_others():
@@ -395,3 +398,50 @@ def test_our_link_and_our_server_agree_over_rtu_and_tcp():
     registers, bits = asyncio.run(scenario())
     assert registers == list(range(3, 128))
     assert bits == [0, 1] * 1000
+
+
+def test_both_ends_send_small_frames_at_once_and_notice_a_peer_that_vanished():
+    async def scenario():
+        async with serving() as server:
+            link = open_link(TcpTarget(host="127.0.0.1", port=server.port))
+            await link.open()
+            await link.request(1, READ, timeout_s=5)
+            [theirs] = server._clients
+            options = [
+                [
+                    transport.get_extra_info("socket").getsockopt(*option)
+                    for option in (
+                        (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+                        (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                    )
+                ]
+                for transport in (link._channel, theirs._transport)
+            ]
+            await link.close()
+        return options
+
+    assert all(value != 0 for values in asyncio.run(scenario()) for value in values)
+
+
+@pytest.mark.parametrize("framing", list(Framing))
+def test_another_event_loop_serves_as_well(framing):
+    uvloop = pytest.importorskip("uvloop")
+    cut = Spoiler(answer=lambda a: [Cut(reset=True)])
+
+    async def scenario():
+        kind = TcpTarget if framing is Framing.TCP else RtuOverTcpTarget
+        async with serving(framing=framing) as server, serving(framing=framing, faults=cut) as bad:
+            link = open_link(kind(host="127.0.0.1", port=server.port))
+            await link.open()
+            answers = await asyncio.gather(*(link.request(1, READ, timeout_s=5) for _ in range(50)))
+            await link.close()
+            spoiled = open_link(kind(host="127.0.0.1", port=bad.port))
+            await spoiled.open()
+            lost = await outcome(spoiled.request(1, READ, timeout_s=5))
+            await spoiled.close()
+        return answers, lost
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        answers, lost = runner.run(scenario())
+    assert answers == [bytes.fromhex("03 04 03E8 03E9")] * 50
+    assert isinstance(lost, LinkLostError)

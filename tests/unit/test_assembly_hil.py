@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from block_plants import HEAD, Shelf, only
 from hil_entries import ScriptedGuardian, heater_map
+from tiny_fmus import Var, build_fmu
 
+from hil_adapters.grid_source.base import SourceLimits
 from hil_adapters.guard.messages import Limits, TlsFiles
 from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, TcpTarget
 from models.devices.pv_inverter import KIND as PV_INVERTER
@@ -27,6 +29,7 @@ from twin.signals import Axis
 from twin.simulators.blocks import beside, open_blocks
 from twin.simulators.exchange import HilExchange
 from twin.virtual.config import VirtualDeviceConfig
+from twin.virtual.physics import open_physics
 
 BATTERY = (
     "  - {kind: battery, home: Load R11, name: store, capacity_kwh: 12, charge_kw: 6, discharge_kw: 4, as: WORD,\n"
@@ -83,7 +86,7 @@ def test_a_real_device_has_its_address_limits_and_serial_number(build: Build) ->
     assert (slot.name, slot.label, slot.is_hardware) == ("store", "devices[1] store", True)
     assert (slot.target, slot.unit, slot.serial) == (TcpTarget(host="10.0.0.2", port=1502), 7, "A1")
     assert slot.limits == {"p_set_kw": Limits(low=-2.0, high=2.0)}
-    assert slot.commands == ("p_set_kw",)
+    assert (slot.commands, slot.needed) == (("p_set_kw",), ("p_kw", "soc"))
     assert slot.signals == {
         "p_kw": SignalPolicy(fresh_s=1.5, hold_s=10.0, then=Then.STOP),
         "soc": SignalPolicy(fresh_s=15.0, hold_s=60.0, then=Then.MODEL),
@@ -121,6 +124,7 @@ def test_the_host_takes_what_a_slot_says_of_its_inside(build: Build, tmp_path: P
     assert configs[1].physics.parameters.keys() == {
         entry.name for entry in PV_INVERTER.variables if entry.causality == "parameter"
     }
+    assert configs[1].physics.inputs == {"vm_pu": 1.0, "p_available_kw": -30.0}, "it runs when the run begins"
     assert configs[2].physics.inputs["temp_room_degc"] == 20.0
 
 
@@ -414,3 +418,80 @@ def test_a_faster_poll_makes_readings_live_for_less_time(shelf: Shelf) -> None:
     plant = shelf.plant(written(BATTERY, "virtual"), head="live: {poll: 200 ms}\n" + HEAD)
     assert only_slot(plant).signals["p_kw"].fresh_s == pytest.approx(0.6)
     assert only_slot(plant).signals["soc"].fresh_s == pytest.approx(6.0)
+
+
+SOURCE = ", grid_source: {host: 10.0.0.9, low_v: 200 V, high_v: 260 V, step_v: 1.5 V, at_end: nominal}"
+
+
+def test_a_real_device_behind_a_grid_source_sees_the_feeder(build: Build) -> None:
+    slot = only_slot(build(written(PV, "hardware", f"{SOURCE}, slope_kw_v: 0.5")))
+    assert slot.source is not None
+    assert slot.source.limits == SourceLimits(nominal_v=230.0, low_v=200.0, high_v=260.0, step_v=1.5)
+    assert (slot.source.host, slot.source.port, slot.source.at_end) == ("10.0.0.9", None, "nominal")
+    assert slot.sees_voltage
+    engine, n_buses = _engine()
+    found = loop_verdict(
+        build(written(PV, "hardware", f"{SOURCE}, slope_kw_v: 0.5")), engine, n_buses=n_buses
+    )
+    assert found is not None
+    assert found.gain > 0.0
+
+
+def test_a_grid_source_has_no_effect_on_a_virtual_device(build: Build) -> None:
+    assert only_slot(build(written(PV, "virtual", SOURCE))).source is None
+
+
+def test_words_that_no_grid_source_understands_are_a_mistake(mistakes: Mistakes, tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text("format: 1\n")
+    entry = written(PV, "hardware", SOURCE.replace("low_v", "commands: words.yaml, low_v"))
+    ((field, message),) = mistakes(entry)
+    assert field == "devices[1].modbus.grid_source.commands"
+    assert "set_voltage" in message
+
+
+def test_a_device_that_wants_pauses_between_requests_is_live_for_longer(build: Build, tmp_path: Path) -> None:
+    text = (
+        heater_map(tmp_path)
+        .read_text()
+        .replace("points:", "link: {min_interval_s: 2, max_registers: 2}\npoints:", 1)
+    )
+    (tmp_path / "heater.yaml").write_text(text)
+    policy = only_slot(build(written(HEATER, "virtual").replace("COMMAND", "p_limit_kw"))).signals["p_kw"]
+    assert policy.fresh_s == 18.0, "three reads of two seconds make a period of six"
+    assert policy.hold_s == 18.0
+
+
+def test_an_fmu_of_the_user_is_inside_a_virtual_device_and_beside_it(build: Build, tmp_path: Path) -> None:
+    built = build_fmu(
+        tmp_path,
+        name="oven",
+        inputs=(Var("V", "input", start=230.0, unit="V"), Var("most", "input", start=1e9, unit="W")),
+        outputs=(Var("P", "output", unit="W"),),
+        parameters={"gain": 10.0},
+        step_code="P = gain * (V - 100) < most ? gain * (V - 100) : most;",
+        init_code="P = 0;",
+    )
+    heater_map(tmp_path)
+    block = (
+        "fmu: {file: oven.fmu, inputs: {V: v_v, most: p_limit_kw}, outputs: {p_kw: P}, parameters: {gain: 5}}"
+    )
+    assert built == tmp_path / "oven.fmu"
+    entry = f"  - {{kind: water_heater, home: Load R1, name: oven, as: virtual, modbus: {{map: heater.yaml}}, {block}}}\n"
+    plan = only(build(entry))
+    assert plan.wire is not None
+    assert plan.wire.signals == ("p_kw",)
+    assert set(plan.wire.inputs) == {"v_v", "p_limit_kw", "vm_pu"}
+    model = plan.open()
+    try:
+        given = {"v_v": 230.0, "p_limit_kw": 1e9}
+        column = np.array([[given[name]] for name in model.inputs])
+        assert model.step(column, time_s=0.0, dt_s=60.0).tolist() == [[0.65]]
+    finally:
+        model.close()
+    config = VirtualDeviceConfig.model_validate(plan.wire.slots[0].host_config())
+    inside = open_physics(config.physics, label="oven")
+    try:
+        assert inside.step({}, {"v_v": 200.0, "vm_pu": 0.87, "step_s": 60.0}, dt_s=0.1)["p_kw"] == 0.5
+        assert inside.step({"p_limit_kw": 0.2}, {"v_v": 200.0}, dt_s=0.1)["p_kw"] == 0.2
+    finally:
+        inside.close()

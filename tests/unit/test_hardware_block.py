@@ -29,6 +29,7 @@ def slot(name: str = "store", **more: object) -> HilSlot:
     fields: dict[str, object] = {
         "name": name,
         "label": "devices[1] store",
+        "home": 0,
         "map_file": None,
         "target": None,
         "unit": 1,
@@ -36,7 +37,6 @@ def slot(name: str = "store", **more: object) -> HilSlot:
         "emulated": INSIDE,
         "commands": ("p_set_kw",),
         "signals": {"p_kw": POWER, "soc": STATE},
-        "sees_voltage": True,
     }
     return HilSlot(**(fields | more))  # type: ignore[arg-type]  # a table of fields
 
@@ -271,3 +271,13 @@ def test_only_the_devices_of_a_host_are_told_to_it() -> None:
         "a": [{"a": {"vm_pu": 1.0}}],
         "b": [{"b": {"vm_pu": 1.1}}],
     }
+
+
+def test_what_a_device_does_not_have_does_not_count_as_stale() -> None:
+    rig = Rig(slot(needed=("p_kw",)))
+    rig.guardian.reads_now("store", 100.0, p_kw=1.0)
+    rig.step(1.0)
+    assert list(rig.exchange.stale_shares()) == [("store", "p_kw", 0.0)]
+    rig.guardian.reads_now("store", 101.0, soc=0.5)
+    rig.step(1.0)
+    assert list(rig.exchange.stale_shares()) == [("store", "p_kw", 0.0), ("store", "soc", 0.5)]

@@ -70,6 +70,8 @@ def test_the_newer_of_two_readings_is_kept_whatever_their_order() -> None:
     older, newer = sample(1.0, 10.0), sample(2.0, 11.0)
     assert newest_good(older, newer) is newer
     assert newest_good(newer, older) is newer
+    again = sample(3.0, 11.0)
+    assert newest_good(newer, again) is again, "the last that arrived, where their times are the same"
 
 
 def test_a_reading_without_a_number_is_not_used_even_if_it_is_called_good() -> None:

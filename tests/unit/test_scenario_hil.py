@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twin.errors import ScenarioError
-from twin.scenario import InvalidIfSpec, LiveSpec, LoadedScenario, ModbusSpec, load_scenario
+from twin.scenario import GridSourceSpec, InvalidIfSpec, LiveSpec, LoadedScenario, ModbusSpec, load_scenario
 from twin.scenario.base import Spec
 from twin.scenario.missing import MissingSpec
 from twin.scenario.modbus import LabLimitSpec, LineSpec, TlsSpec
@@ -245,7 +245,7 @@ def test_a_resolved_scenario_with_devices_on_the_wire_loads_to_the_same(load: Lo
     (tmp_path / "mine.yaml").write_text("")
     loaded = load(
         f"{BATTERY}, as: hardware, modbus: {{map: mine.yaml, {REAL}, limits: {{p_set_kw: {{min: 0 W, max: 2 kW}}}},"
-        " missing: {p_kw: {then: safe, safe: 1 kW}}}}",
+        " missing: {p_kw: {then: safe, safe: 1 kW}, q_kvar: {then: safe, safe: 200 var}}}}",
         "live: {poll: 1 s}\n",
     )
     elsewhere = tmp_path / "results"
@@ -254,6 +254,7 @@ def test_a_resolved_scenario_with_devices_on_the_wire_loads_to_the_same(load: Lo
     again = load_scenario(elsewhere / "again.yaml")
     assert modbus_of(again).map == "../mine.yaml"
     assert modbus_of(again).model_copy(update={"map": "mine.yaml"}) == modbus_of(loaded)
+    assert modbus_of(again).missing["q_kvar"].safe == 0.2
     assert again.scenario.live == loaded.scenario.live
 
 
@@ -271,7 +272,8 @@ def test_the_block_is_no_column(mistakes: Mistakes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [ModbusSpec, LineSpec, TlsSpec, LabLimitSpec, MissingSpec, LiveSpec, InvalidIfSpec]
+    "model",
+    [ModbusSpec, GridSourceSpec, LineSpec, TlsSpec, LabLimitSpec, MissingSpec, LiveSpec, InvalidIfSpec],
 )
 def test_every_field_is_in_the_guide(model: type[Spec]) -> None:
     section = GUIDE.read_text().split("## Virtual and real devices")[1].split("\n## ")[0]

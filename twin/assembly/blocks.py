@@ -111,7 +111,7 @@ def _our_plan(
         outputs=(*_GIVES[kind], *(name for name, _ in record)),
         record=record,
         parameters=_parameters(draft, pv=pv, batteries=batteries),
-        starts=_first_of(series, draft.size),
+        starts=_first_of(series, draft, pv),
     )
     opened = partial(
         NumpyBlock,
@@ -134,9 +134,15 @@ def _our_plan(
     return plan, inside
 
 
-def _first_of(series: Mapping[str, Array], size: int) -> dict[str, Array]:
-    """Return what inputs that are known ahead are before the first step, shape (N,) each."""
-    return {name: np.broadcast_to(values[0], (size,)) for name, values in series.items()}
+def _first_of(series: Mapping[str, Array], draft: BlockDraft, pv: PvRows) -> dict[str, Array]:
+    """Return what inputs that are known ahead are in the first step, shape (N,) each."""
+    found: dict[str, Array] = {
+        name: np.broadcast_to(values[0], (draft.size,)) for name, values in series.items()
+    }
+    if isinstance(draft.spec, PvSpec):
+        sun_kw: Array = np.concatenate([entry[0] for entry in pv.available_kw])
+        found["p_available_kw"] = sun_kw[draft.position]
+    return found
 
 
 def _our_fmu(kind: str, model: "partial[NumpyBlock]", dt_s: int) -> dict[str, Any]:
@@ -260,7 +266,7 @@ def _user_plan(
         outputs=tuple(wire.signal for wire in fleet.spec.outputs),
         record=fleet.record,
         parameters=_ratings(draft, pv=pv, batteries=batteries),
-        starts=_first_of(series, draft.size),
+        starts=_first_of(series, draft, pv),
         fleet=fleet.spec,
     )
     return replace(plan, origin=fleet.origin), inside, fleet.notes

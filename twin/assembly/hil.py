@@ -4,16 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hil_adapters.errors import MapError
+from hil_adapters.errors import MapError, SourceError
+from hil_adapters.grid_source.base import SourceLimits
+from hil_adapters.grid_source.commands import load_command_set
 from hil_adapters.guard.messages import Limits, TlsFiles
 from hil_adapters.maps.loader import load_map, map_file
-from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.maps.plan import read_plan
+from hil_adapters.maps.schema import Access, RegisterMap
 from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, Target, TcpTarget
 from twin.assembly.drafts import BlockDraft, EntryError
 from twin.assembly.hil_inside import Inside, emulated_devices
 from twin.assembly.hil_slopes import slopes_of
 from twin.errors import InputError
-from twin.hil import HilSlot, WirePlan
+from twin.hil import HilSlot, SourceConfig, WirePlan
 from twin.missing_data import SignalPolicy, Then
 from twin.plant import BlockPlan
 from twin.scenario.marks import Problem, closest
@@ -84,16 +87,27 @@ class _Joint:
         kind = draft.spec.kind
         self.is_hardware = getattr(draft.spec, "as_", "") == "hardware"
         first = next((name for name in _COMMANDS[kind] if name in register_map.commands), None)
+        self.needed = _NEEDED.get(kind, ("p_kw",))
         self.commands = () if first is None else (first,)
         wanted = (*_POWERS, "soc", *(name for name, _ in inside.record))
         known = {name for name in wanted if name in register_map.signals and name in inside.outputs}
         self.signals = tuple(name for name in dict.fromkeys(wanted) if name in known)
-        self._poll_s = poll_s
+        fast_s = max(poll_s, self._reading_s("fast"))
+        self._period_s = {"fast": fast_s, "slow": max(_SLOW_EVERY * fast_s, self._reading_s("slow"))}
+
+    def _reading_s(self, group: str) -> float:
+        """Return the time that a map takes for its own pauses between the requests of a group [s]."""
+        names = [
+            point.name
+            for point in self.map.points
+            if point.group == group and point.access is not Access.WRITE
+        ]
+        return len(read_plan(self.map, names)) * self.map.link.min_interval_s
 
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit; paths start at the entry."""
         kind = self.draft.spec.kind
-        for signal in _NEEDED.get(kind, ("p_kw",)):
+        for signal in self.needed:
             if signal not in self.map.signals:
                 text = f"the map {self.map.name!r} does not read {signal}; a device of kind {kind} needs it"
                 yield ("modbus", "map"), text
@@ -126,10 +140,10 @@ class _Joint:
 
     def _policy(self, signal: str) -> SignalPolicy:
         given = self.spec.missing.get(signal, _NO_MISSING)
-        period_s = self._poll_s * (1 if self._is_fast(signal) else _SLOW_EVERY)
-        hold_s = _HOLD_POWER_S if signal in _POWERS else _HOLD_STATE_S
+        fresh_s = _FRESH_PERIODS * self._period_s["fast" if self._is_fast(signal) else "slow"]
+        hold_s = max(fresh_s, _HOLD_POWER_S if signal in _POWERS else _HOLD_STATE_S)
         return SignalPolicy(
-            fresh_s=_FRESH_PERIODS * period_s,
+            fresh_s=fresh_s,
             hold_s=hold_s if given.hold is None else given.hold,
             then=Then(given.then),
             safe=given.safe,
@@ -197,6 +211,7 @@ def _slots(joint: _Joint, file: Path, base_dir: Path) -> tuple[HilSlot, ...]:
         HilSlot(
             name=name,
             label=draft.label,
+            home=draft.home[device],
             map_file=file.resolve(),
             target=_target(joint) if joint.is_hardware else None,
             unit=joint.unit(),
@@ -204,12 +219,13 @@ def _slots(joint: _Joint, file: Path, base_dir: Path) -> tuple[HilSlot, ...]:
             emulated=None if emulated is None else emulated[device],
             commands=joint.commands,
             signals=policies,
+            needed=joint.needed,
             limits=limits,
             acceptance_file=_file(spec.acceptance, base_dir) if joint.is_hardware else None,
             tls=_tls(spec, base_dir) if joint.is_hardware else None,
             stands_for=spec.stands_for,
             slope=slopes[device],
-            sees_voltage=not joint.is_hardware,
+            source=_source(spec, base_dir) if joint.is_hardware else None,
         )
         for device, name in enumerate(draft.names)
     )
@@ -239,6 +255,28 @@ def _tls(spec: ModbusSpec, base_dir: Path) -> TlsFiles | None:
         authority=base_dir / spec.tls.authority,
         certificate=base_dir / spec.tls.certificate,
         key=base_dir / spec.tls.key,
+    )
+
+
+def _source(spec: ModbusSpec, base_dir: Path) -> SourceConfig | None:
+    given = spec.grid_source
+    if given is None:
+        return None
+    own = given.commands.lower().endswith((".yaml", ".yml"))
+    commands: str | Path = (base_dir / given.commands).resolve() if own else given.commands
+    try:
+        load_command_set(commands)
+        limits = SourceLimits(
+            nominal_v=given.nominal_v,
+            low_v=given.low_v,
+            high_v=given.high_v,
+            step_v=given.step_v,
+            current_a=given.current_a,
+        )
+    except SourceError as error:
+        raise EntryError([(("modbus", "grid_source", "commands"), str(error))]) from error
+    return SourceConfig(
+        host=given.host, port=given.port, commands=commands, limits=limits, at_end=given.at_end
     )
 
 

@@ -10,6 +10,7 @@ from twin.scenario.community import CommunitySpec, MemberSpec, SilentSpan
 from twin.scenario.device_base import DeviceBase
 from twin.scenario.devices import BatterySpec, LoadSpec, PlaceSpec, PvSpec
 from twin.scenario.fmu import FmuSpec
+from twin.scenario.grid_source import GridSourceSpec
 from twin.scenario.inverter import InverterSpec, PowerVoltageSpec
 from twin.scenario.json_schema import scenario_json_schema
 from twin.scenario.kinds import DeviceSpec
@@ -44,6 +45,7 @@ __all__ = [
     "FeederSpec",
     "FmuDeviceSpec",
     "FmuSpec",
+    "GridSourceSpec",
     "InvalidIfSpec",
     "InverterSpec",
     "LabLimitSpec",

@@ -26,6 +26,7 @@ _USES_FILE: Mapping[Path, frozenset[str]] = {
     ("tls", "authority"): frozenset(("hardware",)),
     ("tls", "certificate"): frozenset(("hardware",)),
     ("tls", "key"): frozenset(("hardware",)),
+    ("grid_source", "commands"): frozenset(("hardware",)),
 }
 """Fields of a modbus block that name a file, and with which word it is used; the map with both."""
 

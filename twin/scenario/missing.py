@@ -10,7 +10,7 @@ from twin.scenario.quantities import Quantity, parse_quantity
 
 __all__ = ["MissingSpec", "limits_in_units", "safe_in_units"]
 
-_UNITS = {"_kwh": "kWh", "_kw": "kW", "_degc": "degC", "_pu": "pu", "soc": "1"}
+_UNITS = {"_kwh": "kWh", "_kw": "kW", "_kvar": "kvar", "_degc": "degC", "_pu": "pu", "soc": "1"}
 """Unit of a signal by the end of its name; of others only numbers are written."""
 
 

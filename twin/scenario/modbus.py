@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from twin.scenario.base import Fault, FreeParams, Name, Spec, Switch, wrong
+from twin.scenario.grid_source import GridSourceSpec
 from twin.scenario.marks import got
 from twin.scenario.missing import MissingSpec, limits_in_units, safe_in_units
 from twin.scenario.quantities import Quantity
@@ -111,6 +112,9 @@ class ModbusSpec(Spec):
     )
     acceptance: Name | None = Field(
         default=None, description="hardware: report of `twin device check`; needed to command it."
+    )
+    grid_source: GridSourceSpec | None = Field(
+        default=None, description="hardware: a source that feeds it with the voltage of the feeder."
     )
     protection: Annotated[bool | FreeParams, BeforeValidator(_protection)] = Field(
         default=False, description="virtual: interface protection of CEI 0-21; true, or its parameters."

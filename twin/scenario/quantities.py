@@ -20,6 +20,7 @@ __all__ = ["Quantity", "parse_by_suffix", "parse_quantity"]
 _UNITS: dict[str, dict[str, float]] = {
     "kW": {"W": 1e-3, "kW": 1, "MW": 1e3},
     "kWh": {"Wh": 1e-3, "kWh": 1, "MWh": 1e3},
+    "kvar": {"var": 1e-3, "kvar": 1, "Mvar": 1e3},
     "kVA": {"VA": 1e-3, "kVA": 1, "MVA": 1e3},
     "s": {"s": 1, "min": 60, "h": 3600, "ms": 1e-3},
     "h": {"min": 1 / 60, "h": 1, "d": 24},
@@ -35,6 +36,8 @@ _UNITS: dict[str, dict[str, float]] = {
     "kW/K": {"W/K": 1e-3, "kW/K": 1},
     "kWh/K": {"Wh/K": 1e-3, "kWh/K": 1},
     "1/s": {"1/s": 1, "%/s": 1e-2, "%/min": 1 / 6000},
+    "V": {"V": 1, "kV": 1e3},
+    "A": {"A": 1},
     "kW/s": {"W/s": 1e-3, "kW/s": 1, "kW/min": 1 / 60},
     "m": {"m": 1, "km": 1e3},
     "km": {"km": 1},

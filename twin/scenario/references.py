@@ -20,6 +20,7 @@ _MODBUS_FILES: tuple[Path, ...] = tuple(
         ("tls", "authority"),
         ("tls", "certificate"),
         ("tls", "key"),
+        ("grid_source", "commands"),
     )
 )
 
@@ -80,8 +81,9 @@ def _device_files(data: dict[str, Any]) -> Iterator[tuple[Path, str, str, str]]:
 
 
 def _is_named_file(field: Path, name: str) -> bool:
-    """Return whether a text names a file; a register map may be one that comes with the program."""
-    return field != ("modbus", "map") or name.lower().endswith((".yaml", ".yml"))
+    """Return whether a text names a file; maps and command sets may be some that come with the program."""
+    may_be_shipped = field in {("modbus", "map"), ("modbus", "grid_source", "commands")}
+    return not may_be_shipped or name.lower().endswith((".yaml", ".yml"))
 
 
 def is_wire_file(path: Path) -> bool:

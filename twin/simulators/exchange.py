@@ -16,6 +16,7 @@ from hil_adapters.guard.messages import DeviceImage, Image, SetPoints
 from twin.errors import RunError
 from twin.hil import HilPlan, HilSlot
 from twin.missing_data import Choice, SourceUsed
+from twin.simulators.ports import Array
 
 __all__ = ["Guardian", "HilExchange", "Tally", "WorldSink"]
 
@@ -78,6 +79,8 @@ class HilExchange:
         self._image_step = -2
         self._commands: dict[str, dict[str, float]] = {}
         self._around: dict[str, dict[str, float]] = {}
+        self._vm_pu: dict[str, float] = {}
+        """Voltage that each device was told last."""
         self._events: list[str] = []
         self.tallies: dict[tuple[str, str], Tally] = {}
         """By device and signal."""
@@ -111,12 +114,28 @@ class HilExchange:
         self._commands[device] = dict(commands)
         self._around[device] = dict(world)
 
+    def see_voltage(self, home_vm_pu: Array) -> None:
+        """Take the voltages that the step was solved with, shape (H,) by home, before it is finished.
+
+        The devices are then told this voltage and answer to it in the next step. Without it they are told that of the step
+        before, which their blocks know, and answer a step later.
+        """
+        for device, around in self._around.items():
+            around["vm_pu"] = float(home_vm_pu[self._slots[device].home])
+
     def finish_step(self, step: int) -> None:
         """Send what the blocks said in a step that is solved and stored; call it once a step.
+
+        A change of voltage is told as far as the loop gain allows.
 
         Raises:
             RunError: the guardian or a host does not answer.
         """
+        for device, around in self._around.items():
+            if "vm_pu" in around:
+                before = self._vm_pu.get(device, around["vm_pu"])
+                around["vm_pu"] = before + self._slots[device].alpha * (around["vm_pu"] - before)
+                self._vm_pu[device] = around["vm_pu"]
         for sink, devices in self._worlds:
             sink.world({name: self._around[name] for name in devices if name in self._around})
         self._take(SetPoints(step=step, expires_s=self._expires_s, values=self._commands))
@@ -136,9 +155,13 @@ class HilExchange:
         return told
 
     def stale_shares(self) -> Iterator[tuple[str, str, float]]:
-        """Yield device, signal and the share of steps without a live reading [1]."""
+        """Yield device, signal and the share of steps without a live reading [1].
+
+        A signal that its device can do without and that never came is left out: the device does not have it.
+        """
         for (device, signal), tally in self.tallies.items():
-            yield device, signal, tally.stale_share
+            if signal in self._slots[device].needed or tally.steps[SourceUsed.LIVE]:
+                yield device, signal, tally.stale_share
 
     def _take(self, set_points: SetPoints | None) -> None:
         try:

@@ -44,7 +44,6 @@ class HardwareBlock:
         self._kept: dict[tuple[int, str], Sample] = {}
         self._model_then: dict[tuple[int, str], float] = {}
         """Output of the model when the kept reading was live; states go on from the reading by the model's change."""
-        self._vm_pu: list[float | None] = [None] * len(self._slots)
         self._told = np.zeros(len(self._slots), dtype=np.int64)
 
     @property
@@ -100,7 +99,7 @@ class HardwareBlock:
                 slot.name,
                 step=step,
                 commands=_commands(slot, given),
-                world=self._world(device, slot, given, dt_s=dt_s),
+                world=_world(slot, given, dt_s=dt_s),
             )
         return found
 
@@ -166,21 +165,16 @@ class HardwareBlock:
         value = self._kept[key].value + of_model - self._model_then[key]
         return (min(max(value, 0.0), _WHOLE_SOC) if signal == "soc" else value), choice
 
-    def _world(
-        self, device: int, slot: HilSlot, given: Mapping[str, float], *, dt_s: float
-    ) -> dict[str, float]:
-        """Return what surrounds one device: amounts and powers over N, and the voltage as far as it may follow."""
-        around = {
-            name: value / slot.stands_for if is_extensive(name) else value
-            for name, value in given.items()
-            if name not in {"p_set_kw", "p_limit_kw"}
-        }
-        before = self._vm_pu[device]
-        vm_pu = given["vm_pu"] if before is None else before + slot.alpha * (given["vm_pu"] - before)
-        self._vm_pu[device] = vm_pu
-        around["vm_pu"] = vm_pu
-        around["step_s"] = dt_s
-        return around
+
+def _world(slot: HilSlot, given: Mapping[str, float], *, dt_s: float) -> dict[str, float]:
+    """Return what surrounds one device: amounts and powers over N, and the length of the step they are for."""
+    around = {
+        name: value / slot.stands_for if is_extensive(name) else value
+        for name, value in given.items()
+        if name not in {"p_set_kw", "p_limit_kw"}
+    }
+    around["step_s"] = dt_s
+    return around
 
 
 def _commands(slot: HilSlot, given: Mapping[str, float]) -> dict[str, float]:

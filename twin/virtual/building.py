@@ -12,7 +12,7 @@ from hil_adapters.faults.bank import FaultyBank
 from hil_adapters.faults.plan import FaultPlan
 from hil_adapters.faults.rules import load_script, script_from
 from hil_adapters.maps.loader import load_map
-from hil_adapters.sunspec.image import ChainEnd, ImageQuirks
+from hil_adapters.sunspec.image import ChainEnd, ImageQuirks, ScaleChange
 from hil_adapters.virtual.bank import WriteRecord
 from hil_adapters.virtual.device import DeviceSetup, VirtualDevice
 from hil_adapters.virtual.serving import Station
@@ -23,6 +23,8 @@ from twin.virtual.config import HostConfig, SunSpecPart, VirtualDeviceConfig
 from twin.virtual.physics import OpenPhysics, open_physics
 
 __all__ = ["BuiltDevice", "build_device", "stations_of"]
+
+_GENERATORS = frozenset({"pv_inverter", "battery", "fmu"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,11 @@ def build_device(config: VirtualDeviceConfig, stack: ExitStack) -> BuiltDevice:
     Raises:
         InputError: the map, the models, the physics or the faults do not fit; the message names the device.
     """
+    if config.protection is not None and config.physics.kind not in _GENERATORS:
+        raise InputError(
+            f"virtual device {config.name}: interface protection is for generators, and a {config.physics.kind} is none; "
+            "remove 'protection'"
+        )
     physics = open_physics(config.physics, label=config.name)
     stack.callback(physics.close)
     try:
@@ -135,6 +142,10 @@ def _quirks(part: SunSpecPart) -> ImageQuirks:
         short_common=part.short_common,
         no_multiple_write=frozenset(part.no_multiple_write),
         no_single_write=frozenset(part.no_single_write),
+        scale_changes=tuple(
+            ScaleChange(point=change.point, exponents=change.exponents, every_s=change.every_s)
+            for change in part.scale_changes
+        ),
     )
 
 

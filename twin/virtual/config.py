@@ -6,7 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from hil_adapters.virtual.protection import ProtectionSettings
 
-__all__ = ["FmuPart", "FmuWire", "HostConfig", "PhysicsConfig", "SunSpecPart", "VirtualDeviceConfig"]
+__all__ = [
+    "FmuPart",
+    "FmuWire",
+    "HostConfig",
+    "PhysicsConfig",
+    "ScaleChangePart",
+    "SunSpecPart",
+    "VirtualDeviceConfig",
+]
 
 PhysicsKind = Literal["pv_inverter", "battery", "ev_charger", "water_heater", "meter", "fmu"]
 
@@ -52,6 +60,16 @@ class PhysicsConfig(_Part):
     fmu: FmuPart | None = None
 
 
+class ScaleChangePart(_Part):
+    """A scale factor that does not stay."""
+
+    point: str = Field(description="Full name, e.g. 103.W_SF.")
+    exponents: tuple[int, ...] = Field(
+        min_length=1, description="Taken one after the other, again and again."
+    )
+    every_s: float = Field(gt=0)
+
+
 class SunSpecPart(_Part):
     """What a SunSpec device shows; only for maps that are discovered."""
 
@@ -63,6 +81,7 @@ class SunSpecPart(_Part):
     short_common: bool = Field(default=False, description="Common models of 65 registers.")
     no_multiple_write: tuple[str, ...] = Field(default=(), description="Points that refuse function code 16.")
     no_single_write: tuple[str, ...] = Field(default=(), description="Points that refuse function code 6.")
+    scale_changes: tuple[ScaleChangePart, ...] = ()
 
 
 class VirtualDeviceConfig(_Part):

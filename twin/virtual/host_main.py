@@ -57,6 +57,8 @@ async def run_devices(
         ModelError: the physics of a device failed.
     """
     stations = stations_of(built, config)
+    for entry in built:  # a client never reads the state before the physics have run
+        entry.device.step(config.tick_s * config.speed)
     async with served(list(stations.values())) as ports:
         on_served({name: port for names, port in zip(stations, ports, strict=True) for name in names})
         await _step_until(until, config, built)

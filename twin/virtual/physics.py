@@ -44,6 +44,7 @@ class BlockPhysics:
         nameplate: Mapping[str, float],
         inputs: Mapping[str, float],
         asked: Asked,
+        also: Mapping[str, str] | None = None,
     ) -> None:
         """Wrap ``block``, which has one device.
 
@@ -52,8 +53,10 @@ class BlockPhysics:
             nameplate: ratings.
             inputs: value of every input that neither commands nor surroundings give.
             asked: commands in force -> inputs.
+            also: further names of outputs: name that register maps use -> output.
         """
         self._block, self._nameplate, self._asked = block, dict(nameplate), asked
+        self._also = {} if also is None else dict(also)
         self._inputs = {name: inputs[name] for name in block.inputs}
         self._time_s = 0.0
 
@@ -71,7 +74,8 @@ class BlockPhysics:
         column = np.array([[values[name]] for name in self._block.inputs]).reshape(-1, 1)
         outputs = self._block.step(column, time_s=self._time_s, dt_s=dt_s)
         self._time_s += dt_s
-        return {name: float(value) for name, value in zip(self._block.outputs, outputs[:, 0], strict=True)}
+        found = {name: float(value) for name, value in zip(self._block.outputs, outputs[:, 0], strict=True)}
+        return found | {name: found[output] for name, output in self._also.items()}
 
     def close(self) -> None:
         """Close the block."""
@@ -146,6 +150,7 @@ def _model(config: PhysicsConfig, label: str) -> BlockPhysics:
         nameplate=_NAMEPLATES[config.kind](start | config.parameters),
         inputs=start | config.inputs,
         asked=_ASKED[config.kind],
+        also={"temp_degc": "temp_top_degc"} if config.kind == "water_heater" else None,
     )
 
 
