@@ -238,6 +238,10 @@ class DeviceExchange(Protocol):
         """Take the voltages that the step was solved with, shape (H,) by home, before the step is finished."""
         ...
 
+    def finish_step(self, step: int) -> None:
+        """Send what the blocks said in a step that is solved and stored; call it once a step."""
+        ...
+
     def count(self, device: str, signal: str, choice: Choice) -> None:
         """Take note of what the simulation used for a signal."""
         ...

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from models.errors import FeederError, FurtherNetworkError, ModelError
+from models.errors import FeederError, FurtherNetworkError, ModelError, PowerFlowError
 from models.feeder import EngineCheck, load_feeder, make_engine
 from models.feeder.base import Engine, Feeder
 from twin.assembly import ExternalLoad, build_plant
+from twin.assembly.hil_gain import loop_verdict
 from twin.assembly.homes import unknown
 from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
@@ -19,7 +20,9 @@ from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
 from twin.control.management.levels import level_of, settles_of
 from twin.control.registry import make_controller, resolve
 from twin.errors import InputError, Mistake, ScenarioError
+from twin.hil import HilPlan
 from twin.kpis import KpiContext, KpiLimits
+from twin.loop_gain import LoopVerdict, Verdict
 from twin.payment import Payment, check_plants, payment_of, shared_value_eur_kwh
 from twin.plant import FloatArray, Plant
 from twin.scenario import LoadedScenario
@@ -45,6 +48,14 @@ class Prepared:
     context: KpiContext
     payment: Payment
     strategies: tuple[str, ...]
+    loop: LoopVerdict | None = None
+    """How strongly devices on the wire and their feeder act on each other; None where none sees the voltage."""
+
+    @property
+    def hil(self) -> HilPlan:
+        """Devices on the wire, with the share of a change of voltage that they may be told in a step."""
+        plan = self.plant.hil
+        return plan if self.loop is None else plan.with_alpha(self.loop.alpha)
 
     def controller(self, strategy: str) -> tuple[Controller, Forecast]:
         """Return a fresh controller and its forecast."""
@@ -107,10 +118,26 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
         context=_context(loaded, feeder, plant),
         payment=payment,
         strategies=chosen,
+        loop=_loop(loaded, feeder, engine, plant),
     )
     _check_parameters(prepared)
     _check_selection(prepared)
     return prepared
+
+
+def _loop(loaded: LoadedScenario, feeder: Feeder, engine: Engine, plant: Plant) -> LoopVerdict | None:
+    """Return the check of the loop gain, where the scenario accepts what it says."""
+    try:
+        loop = loop_verdict(plant, engine, n_buses=len(feeder.bus_name))
+    except PowerFlowError as error:
+        raise ScenarioError([loaded.mistake("feeder", f"at the start of the run: {error}")]) from error
+    refused = loop is not None and (
+        loop.verdict is Verdict.REFUSE
+        or (loop.verdict is Verdict.RELAX and loaded.scenario.live.loop_gain == "refuse")
+    )
+    if loop is not None and refused:
+        raise ScenarioError([loaded.mistake("live.loop_gain", loop.text)])
+    return loop
 
 
 def start_devices(prepared: Prepared) -> None:

@@ -1,6 +1,6 @@
 """What a run folder says about the feeder and the plant, and which entities it stores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -89,18 +89,24 @@ def feeder_json(prepared: Prepared) -> dict[str, Any]:
             "battery_kwh": float(plant.battery.capacity_kwh.sum()),
             "battery_kw": float(plant.battery.discharge_kw.sum()),
         },
-        "own_state": own_state(plant),
+        "own_state": own_state(plant, feeder.bus_name),
     }
 
 
-def own_state(plant: Plant) -> list[dict[str, Any]]:
-    """Return the devices that keep their own state by entry, in the order of ``Plant.stored_outputs``."""
+def own_state(plant: Plant, bus_name: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the devices that keep their own state by entry, in the order of ``Plant.stored_outputs``.
+
+    Args:
+        plant: the plant.
+        bus_name: names of the buses of its feeder.
+    """
     names = {Axis.LOAD: plant.load_name, Axis.PV: plant.pv_name, Axis.BATTERY: plant.battery_name}
     return [
         {
             "label": plan.label,
             "axis": plan.axis.value,
             "devices": [names[plan.axis][position] for position in plan.position],
+            "buses": [bus_name[plant.home_bus[home]] for home in plan.home],
             "origin": plan.origin,
             "outputs": [{"name": name, "unit": unit} for name, unit in plan.record],
         }
@@ -230,6 +236,8 @@ def notes_of(prepared: Prepared) -> tuple[str, ...]:
             f"Prices are assumptions of the scenario: {scenario.prices.import_eur_kwh:g} EUR/kWh bought, {words} sold; "
             "fixed charges are not included."
         )
+    if prepared.loop is not None:
+        notes.append(prepared.loop.text)
     notes += plant.market.assumed
     notes += plant.communities.notes
     if len(plant.battery_name) > 0:

@@ -127,7 +127,7 @@ async def _run(run: StrategyRun, on_step: Callable[[int], None]) -> tuple[str, .
 async def _step_to_the_end(
     run: StrategyRun, on_step: Callable[[int], None], state: RunState, blocks: Blocks
 ) -> None:
-    sink = _CountingSink(run.sink, on_step, run.pace)
+    sink = _CountingSink(run, on_step)
     cores = step_cores(run, sink, blocks)
     check_wiring(cores, [source.port for source in run.external])
     before_first = before_first_step(run.plant)
@@ -290,16 +290,19 @@ def _check_finished(plant: Plant, state: RunState) -> None:
 
 
 class _CountingSink:
-    """Passes steps on and counts them."""
+    """Passes steps on and counts them; a step that is stored is finished, and its set-points may leave."""
 
-    def __init__(self, sink: Sink, on_step: Callable[[int], None], pace: Pace) -> None:
-        self._sink = sink
+    def __init__(self, run: StrategyRun, on_step: Callable[[int], None]) -> None:
+        self._sink, self._pace, self._exchange = run.sink, run.pace, run.exchange
+        self._home_bus = run.plant.home_bus
         self._on_step = on_step
-        self._pace = pace
         self.steps = 0
 
     def append(self, step: int, values: Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]) -> None:
         self._sink.append(step, values)
         self.steps = step + 1
+        if self._exchange is not None:
+            self._exchange.see_voltage(values["bus.vm_pu"][self._home_bus])
+            self._exchange.finish_step(step)
         self._pace.end_step(step)
         self._on_step(self.steps)

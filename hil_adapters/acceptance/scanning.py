@@ -3,21 +3,20 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
+from hil_adapters.acceptance.snapshot import readable_points
 from hil_adapters.device.identity import Identity
 from hil_adapters.device.pool import LinkPool
 from hil_adapters.device.session import DeviceSession
 from hil_adapters.errors import (
     ExceptionReplyError,
     HilError,
-    LinkError,
     LinkLostError,
     LinkTimeoutError,
     ProtocolViolationError,
 )
-from hil_adapters.maps.binding import unresolved
 from hil_adapters.maps.loader import load_map, map_names
 from hil_adapters.maps.schema import RegisterMap
-from hil_adapters.samples import Quality
+from hil_adapters.samples import NOTHING, Quality
 from hil_adapters.wire.base import ModbusLink, Table, Target
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request
@@ -104,7 +103,7 @@ async def _fits(target: Target, link: ModbusLink, unit: int, *, timeout_s: float
         fit = await _fit(_hurried(load_map(name), timeout_s), target, unit, pool)
         if fit is not None:
             found.append(fit)
-    return tuple(sorted(found, key=lambda fit: (-fit.share, -fit.good, fit.name)))
+    return tuple(sorted(found, key=lambda fit: (-fit.good, -fit.share, fit.name)))
 
 
 def _hurried(register_map: RegisterMap, timeout_s: float) -> RegisterMap:
@@ -122,17 +121,15 @@ async def _fit(register_map: RegisterMap, target: Target, unit: int, pool: LinkP
             return None
         await session.poll("fast")
         await session.poll("slow")
-    except LinkError:
-        return None
     except HilError:
         return None
     finally:
         await session.close()
     signals = session.signals()
-    good = sum(sample.quality is not Quality.BAD for sample in signals.values()) + len(session.map.commands)
+    good = sum(sample.quality is not Quality.BAD for sample in signals.values()) + len(_commands(session))
     of = len(register_map.signals) + len(register_map.commands)
     fit = MapFit(name=register_map.name, good=good, of=of, identity=identity)
-    return fit if _has_the_main_thing(register_map, session.map) and fit.share >= _needed(register_map) else None
+    return fit if _has_the_main_thing(register_map, session) and fit.share >= _needed(register_map) else None
 
 
 def _says_something(identity: Identity) -> bool:
@@ -140,15 +137,24 @@ def _says_something(identity: Identity) -> bool:
     return any(text not in {None, "", "0"} for text in said)
 
 
-def _has_the_main_thing(register_map: RegisterMap, found: RegisterMap) -> bool:
-    """Return whether nothing is lacking that makes the kind: its power, and its commands if it has any."""
-    lacking = set(unresolved(register_map)) if register_map.discovery is None else _lacking(register_map, found)
-    return not lacking & {"signal p_kw", "signal soc", *(f"command {name}" for name in register_map.commands)}
+def _has_the_main_thing(register_map: RegisterMap, session: DeviceSession) -> bool:
+    """Return whether nothing is lacking that makes the kind: its power, its state of charge, its commands."""
+    needed = {name for name in ("p_kw", "soc") if name in register_map.signals}
+    return needed <= set(session.map.signals) and set(register_map.commands) <= _commands(session)
 
 
-def _lacking(register_map: RegisterMap, found: RegisterMap) -> set[str]:
-    signals = {f"signal {name}" for name in register_map.signals if name not in found.signals}
-    return signals | {f"command {name}" for name in register_map.commands if name not in found.commands}
+def _commands(session: DeviceSession) -> set[str]:
+    """Return the commands of which the device gives every point that can be read."""
+    values = session.values
+    readable = set(readable_points(session.map))
+    return {
+        name
+        for name, command in session.map.commands.items()
+        if all(
+            write.point not in readable or values.get(str(write.point), NOTHING).quality is not Quality.BAD
+            for write in command.writes
+        )
+    }
 
 
 def _needed(register_map: RegisterMap) -> float:

@@ -49,16 +49,16 @@ class Devices:
         await asyncio.gather(*(session.close() for session in self.sessions.values()))
 
     async def _poll(self, name: str) -> None:
-        session = self.sessions[name]
+        guard = self.guards[name]
 
         async def after(cycle: Cycle) -> None:
-            self.guards[name].heard(cycle)
-            self.recording.keep(name, session.signals())
+            guard.heard(cycle)
+            self.recording.keep(name, guard.image().signals)
             error = self.recording.take_error()
             if error is not None:
                 self.events.tell(error)
 
-        await session.run(self.poll_s, after)
+        await self.sessions[name].run(self.poll_s, after)
 
 
 @contextlib.contextmanager

@@ -59,6 +59,8 @@ class CommandRecord:
     refreshed_s: float = -math.inf
     not_before_s: float = -math.inf
     """After a failure nothing is tried before this."""
+    must_release: bool = False
+    """What is in force was asked before something that a rule refuses; it is let go of before anything else."""
     rejected: float | None = None
     """A value that the device refused; it is not sent again."""
     mismatched: bool = False
@@ -99,6 +101,7 @@ class CommandRecord:
         """Nothing of it is in force."""
         self.lost()
         self.touched = False
+        self.must_release = False
         self.last_point = None
         self.mismatched = False
         self.mismatches = 0
@@ -108,6 +111,8 @@ class CommandRecord:
         """Return what is to be done at ``now_s`` on the monotonic clock [s]."""
         if now_s < self.not_before_s:
             return Decision.NOTHING
+        if self.must_release and self.touched:
+            return Decision.RELEASE
         gone = self.wanted is None or now_s >= self.expires_s
         # what the device refused is not sent again, and what was in force for an older set-point is not asked any more
         if gone or self.wanted == self.rejected or (self.wanted == math.inf and is_limit(self.command)):

@@ -63,6 +63,10 @@ class Commanding:
         """Return the record of a command that was asked."""
         return self._book[command]
 
+    def touch(self, command: str) -> None:
+        """A frame of this command is about to leave."""
+        self._book[command].touched = True
+
     def commanded(self) -> dict[str, float]:
         """Return what is in force, written and read back, by command in its unit."""
         return {
@@ -203,7 +207,7 @@ class Commanding:
 
     def _drop(self, record: CommandRecord, refused: Refused) -> None:
         """Refuse what is asked; what is in force for an older set-point is let go of at the next turn."""
-        record.forget()
+        record.must_release = record.touched
         self._teller.refuse(record.command, refused.reason)
 
     def _allowed(self, command: str) -> Range | Refused:
@@ -241,6 +245,7 @@ class Commanding:
             return None
         record.lost()
         if isinstance(error, GuardError) and not isinstance(error, DeviationError):
+            record.must_release = record.touched
             self._teller.refuse(record.command, str(error))
             return None
         self._failures += 1

@@ -57,12 +57,18 @@ class DeviceGuard:
         self._clock = shared.clock
         self._teller = Teller(config.name, shared.events, shared.audit)
         self.door = Door(
-            device=config.name, session=session, states=states, audit=shared.audit, permit=self._permit
+            device=config.name,
+            session=session,
+            states=states,
+            audit=shared.audit,
+            permit=self._permit,
+            sent=lambda occasion: self._commanding.touch(occasion.command),
         )
         self._oversight = Oversight(session, self._teller, poll_s=shared.poll_s)
         self._commanding = Commanding(
             config, session, self.door, teller=self._teller, oversight=self._oversight, clock=self._clock
         )
+        self._signals = session.signals()
         self._connection = 0
         self._read_on = 0
         self._letting_go: str | None = None
@@ -91,12 +97,14 @@ class DeviceGuard:
         """Return the newest of the device, from memory."""
         return DeviceImage(
             state=self.states.state,
-            signals=self._session.signals(),
+            signals=self._signals,
             commanded=self._commanding.commanded() if self.states.armed else {},
         )
 
     def heard(self, cycle: Cycle) -> None:
         """Take what happened in a cycle of polling."""
+        # an image is asked for more often than anything changes
+        self._signals = self._session.signals()
         for event in cycle.events:
             self._teller.tell(event.text)
         if cycle.state is SessionState.IDENTIFIED and cycle.answered:
@@ -137,10 +145,16 @@ class DeviceGuard:
         self.states.reset()
         self._tell_state()
 
+    def disarm(self, reason: str) -> None:
+        """Begin to let go of the device, if it is armed; only a person arms it again."""
+        if self.states.armed:
+            self.states.disarm(reason)
+            self._tell_state()
+            self._begin_safe_state(reason)
+
     async def stop(self, reason: str) -> DeviceReport:
         """Let go, end, and say how the device was left."""
-        if self.states.armed:
-            self._let_go(reason)
+        self.disarm(reason)
         if self._session.state is not SessionState.FOREIGN:
             # to another device nothing is written, whatever waits
             await self._settled()
@@ -197,7 +211,7 @@ class DeviceGuard:
     def _watch_conditions(self, now_s: float) -> None:
         """End the armed state where its conditions are over."""
         feed = self._shared.feed
-        breach = measured_breach(self.config.limits, self._session.signals())
+        breach = measured_breach(self.config.limits, self._signals)
         if self._session.state is SessionState.FOREIGN:
             self._trip("another device, firmware or register map answers")
         elif breach is not None:
@@ -207,9 +221,9 @@ class DeviceGuard:
         elif not self.config.emulated and (fast := feed.too_fast(now_s=now_s)) is not None:
             self._trip(fast)
         elif feed.has_begun and not feed.lives(now_s=now_s):
-            self._let_go("the run has finished no step in time")
+            self.disarm("the run has finished no step in time")
         elif self.states.has_expired(now_s=now_s):
-            self._let_go("the time for which it was armed is over")
+            self.disarm("the time for which it was armed is over")
 
     # ------------------------------------------------------------------ safe state
 
@@ -221,12 +235,6 @@ class DeviceGuard:
         self._tell_state()
         if was is GuardState.ARMED:
             self._begin_safe_state(reason)
-
-    def _let_go(self, reason: str) -> None:
-        """Disarm; only a person arms again."""
-        self.states.disarm(reason)
-        self._tell_state()
-        self._begin_safe_state(reason)
 
     def _begin_safe_state(self, reason: str) -> None:
         self._commanding.forget()

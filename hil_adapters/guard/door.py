@@ -101,12 +101,24 @@ class Door:
         states: DeviceStates,
         audit: Audit,
         permit: Callable[[Occasion], None],
+        sent: Callable[[Occasion], None],
     ) -> None:
+        """Make a door.
+
+        Args:
+            device: Its name.
+            session: The connection.
+            states: Of the device.
+            audit: Gets a line before every frame.
+            permit: Raises where a write is not allowed at this moment.
+            sent: Is told of every frame right before it leaves; whatever becomes of it, it may have been carried out.
+        """
         self._device = device
         self._session = session
         self._states = states
         self._audit = audit
         self._permit = permit
+        self._sent = sent
         self.who = "guardian"
         """On whose behalf: user and process that feed the guardian."""
         self.writes = 0
@@ -122,6 +134,7 @@ class Door:
         """
         if self._states.state is GuardState.DRY_RUN:
             self._audit.record("would_write", point=point, value=value, **self._about(occasion))
+            self._sent(occasion)
             return value
         numbers: list[int] = []
 
@@ -129,6 +142,7 @@ class Door:
             self._permit(occasion)
             numbers.append(self._tell(occasion, "write", planned))
             self.writes += 1
+            self._sent(occasion)
 
         try:
             planned = await self._session.write(point, value, log=before)

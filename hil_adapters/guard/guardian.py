@@ -14,9 +14,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from hil_adapters.errors import GuardError, HilError, TrippedError
 from hil_adapters.guard.assembling import Devices, assembled
@@ -187,17 +186,23 @@ class Guardian:
 
     async def run(self) -> FinalReport:
         """Guard until something ends it, then bring every device to its safe state; return how they were left."""
-        tasks = [asyncio.create_task(work) for work in (*self._devices.polling(), *self._turning())]
+        polling = [asyncio.create_task(work) for work in self._devices.polling()]
+        turning = {guard: asyncio.create_task(guard.run()) for guard in self._guards.values()}
         watch = asyncio.create_task(self._watch())
+        tasks = [watch, *polling, *turning.values()]
         try:
-            await asyncio.wait([self._stop_reason, watch, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            self.end(_why([watch, *tasks]))
+            await asyncio.wait([self._stop_reason, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            self.end(_why(tasks))
             reason = self._stop_reason.result()
+            for guard in self._guards.values():
+                guard.disarm(reason)
+            # a guard that failed still has a device to let go of
+            tasks += [asyncio.create_task(guard.run()) for guard, task in turning.items() if task.done()]
             reports = await asyncio.gather(*(guard.stop(reason) for guard in self._guards.values()))
         finally:
-            for task in (watch, *tasks):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(watch, *tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._devices.close()
         report = FinalReport(
             reason=reason,
@@ -207,9 +212,6 @@ class Guardian:
         self._audit.record_safe_state("end", why=reason)
         self._report.set_result(report)
         return report
-
-    def _turning(self) -> list[Coroutine[Any, Any, None]]:
-        return [guard.run() for guard in self._guards.values()]
 
     async def _watch(self) -> None:
         """Arm emulated devices once, notice sleep, and end where nobody feeds."""

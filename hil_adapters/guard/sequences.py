@@ -202,8 +202,6 @@ class Sequences:
             verdict = admit_constant(write.point, write.value, register_map.writes.get(write.point))
             if isinstance(verdict, Refused):
                 raise GuardError(verdict.reason)
-        # a frame that is not confirmed may have been carried out
-        record.touched = True
         written = await self._door.write(write.point, write.value, occasion)
         if occasion.purpose is Purpose.COMMAND and write.point in timers_of(register_map, record.command):
             # without a running watchdog no set-point follows: 0 would mean for ever

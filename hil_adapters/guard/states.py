@@ -71,7 +71,7 @@ class DeviceStates:
             msg = f"{self._device}: not confirmed; type its name and serial number: {expected}"
             raise GuardError(msg)
         self.state = GuardState.ARMED
-        self.reason = "armed"
+        self.reason = f"for {self._armed_for_s:g} s"
         self._until_s = now_s + self._armed_for_s
 
     def has_expired(self, *, now_s: float) -> bool:

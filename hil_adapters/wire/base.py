@@ -152,6 +152,7 @@ class ModbusLink(Protocol):
 
         Raises:
             LinkTimeoutError, LinkLostError, ProtocolViolationError, ExceptionReplyError
+            ValueError: the function is not spoken here.
         """
         ...
 

@@ -23,7 +23,7 @@ from hil_adapters.wire.exchange import Exchange, Verdict
 from hil_adapters.wire.exchange_rtu import RtuExchange
 from hil_adapters.wire.exchange_tcp import TcpExchange
 from hil_adapters.wire.framing import MIN_QUIET_S, silent_interval_s
-from hil_adapters.wire.pdu import describe
+from hil_adapters.wire.pdu import check_request, describe
 from hil_adapters.wire.serial_line import open_serial
 
 __all__ = ["Channel", "keep_alive", "open_link"]
@@ -186,6 +186,7 @@ class _Link:
                 raise LinkLostError(f"{self._target}: it was closed while it was being opened")
 
     async def request(self, unit: int, pdu: bytes, *, timeout_s: float) -> bytes:
+        check_request(pdu)
         async with self._turn:
             await self._silence(unit, pdu, timeout_s)
             if self._channel is None:

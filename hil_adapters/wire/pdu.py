@@ -16,6 +16,7 @@ from hil_adapters.wire.codes import EXCEPTION_FLAG, Function, Refusal, exception
 __all__ = [
     "Refusal",
     "check_answer",
+    "check_request",
     "describe",
     "device_id_objects",
     "device_id_request",
@@ -35,6 +36,7 @@ MAX_READ_WRITE_REGISTERS: Final = 121
 _ADDRESSES: Final = 0x10000
 _COIL_ON: Final = 0xFF00
 _READ_DEVICE_ID: Final = 14
+_FUNCTIONS: Final = frozenset(int(function) for function in Function)
 _DEVICE_ID_HEAD: Final = 7
 
 _READ: Final = {
@@ -115,6 +117,16 @@ def device_id_request(*, category: int = 1, first_object: int = 0) -> bytes:
     return bytes((Function.DEVICE_IDENTIFICATION, _READ_DEVICE_ID, category, first_object))
 
 
+def check_request(request: bytes) -> None:
+    """Verify that an answer to ``request`` could be verified.
+
+    Raises:
+        ValueError: it is empty, or its function is not spoken here.
+    """
+    if not request or request[0] not in _FUNCTIONS:
+        raise ValueError(f"a request of {request.hex(' ')}: its function is not spoken here")
+
+
 def check_answer(request: bytes, answer: bytes) -> None:
     """Verify that ``answer`` answers ``request``: function, lengths, counts, and the echo of a write.
 
@@ -122,6 +134,7 @@ def check_answer(request: bytes, answer: bytes) -> None:
         ExceptionReplyError: the device refuses; the text names the code.
         ProtocolViolationError: the answer has another shape than this request asks for.
     """
+    check_request(request)
     if not answer:
         raise ProtocolViolationError(f"empty answer to a {describe(request)}")
     function = request[0]
@@ -140,10 +153,8 @@ def check_answer(request: bytes, answer: bytes) -> None:
         _check_echo(request, answer, request[:5])
     elif function == Function.MASK_WRITE_REGISTER:
         _check_echo(request, answer, request)
-    elif function == Function.DEVICE_IDENTIFICATION:
-        _parse_device_id(request, answer)
     else:
-        raise ValueError(f"function {function} is not spoken here: its answer cannot be verified")
+        _parse_device_id(request, answer)
 
 
 def read_values(request: bytes, answer: bytes) -> list[int]:

@@ -29,11 +29,15 @@ from hil_adapters.wire.pdu import Refusal
 from hil_adapters.wire.server import ModbusServer
 
 __all__ = [
+    "BATTERY_TEXT",
     "ENABLED",
     "LIMIT",
     "MAP_TEXT",
     "RATED_KW",
     "SERIAL",
+    "SET_ENABLED",
+    "SET_W",
+    "SOC",
     "TIMER",
     "Feeder",
     "InverterBank",
@@ -52,6 +56,7 @@ __all__ = [
 
 SERIAL = "SN-4711"
 RATED_KW = 5.0
+SOC = 24
 TIMER, LIMIT, ENABLED, FLASH, SET_W, SET_ENABLED, UNRULED = 30, 31, 32, 33, 34, 35, 36
 _WRITABLE = range(TIMER, UNRULED + 1)
 _ILLEGAL_ADDRESS = 2
@@ -99,6 +104,45 @@ writes:
     watchdog: &released {kind: timer, point: limit_timer, timeout_s: 2, falls_back_to: full power}
   limit_enabled: {low: 0, high: 1, class: volatile, watchdog: *released}
 """
+
+
+BATTERY_TEXT = """
+format: 1
+name: guarded
+title: Battery of the guard's tests
+kind: battery
+source: {document: Defined by the tests, pages: all}
+verified: emulated
+link: {port: 502, unit: 1, timeout_s: 0.4}
+identity: {serial: serial, version: version}
+points:
+  - {name: serial, address: 0, type: string, length: 8, group: once}
+  - {name: version, address: 8, type: string, length: 8, group: once}
+  - {name: power_w, address: 22, type: int16, unit: W, group: fast}
+  - {name: soc, address: 24, type: uint16, unit: "%", group: fast, missing: [0xffff]}
+  - {name: set_w, address: 34, type: int16, unit: W, access: rw}
+  - {name: set_enabled, address: 35, type: uint16, access: rw}
+signals:
+  p_kw: {point: power_w, sign: generation}
+  soc: {point: soc}
+commands:
+  p_set_kw: &set
+    writes:
+      - {point: set_w, sign: consumption}
+      - {point: set_enabled, value: 1}
+    release:
+      - {point: set_enabled, value: 0}
+  p_limit_kw: *set
+writes:
+  set_w:
+    low: -5000
+    high: 5000
+    class: volatile
+    safe: 0
+    waiver: &signed {signed_by: A. Rossi, date: 2026-01-01, reason: It has no timer of its own}
+  set_enabled: {low: 0, high: 1, class: volatile, waiver: *signed}
+"""
+"""Without a watchdog, with a safe value, and with two commands on the same registers."""
 
 
 class InverterBank:

@@ -5,8 +5,36 @@ from pathlib import Path
 
 from hil_adapters.guard.messages import DeviceImage, GuardState, Image, SetPoints
 from hil_adapters.samples import Quality, Sample
+from twin.hil import HilSlot
+from twin.plant import Plant
 
-__all__ = ["HEATER_MAP", "ScriptedGuardian", "ScriptedWorld", "heater_map", "sample"]
+__all__ = [
+    "BATTERY_ENTRY",
+    "HEATER_ENTRY",
+    "HEATER_MAP",
+    "PV_ENTRY",
+    "ScriptedGuardian",
+    "ScriptedWorld",
+    "heater_map",
+    "only_slot",
+    "sample",
+    "written",
+]
+
+BATTERY_ENTRY = (
+    "  - {kind: battery, home: Load R11, name: store, capacity_kwh: 12, charge_kw: 6, discharge_kw: 4, as: WORD,\n"
+    "     modbus: {map: sunspec_battery, host: 10.0.0.2, serial: A1, limits: {p_set_kw: {min: -2, max: 2}}MORE}}\n"
+)
+PV_ENTRY = (
+    "  - {kind: pv, home: Load R1, name: roof, p_peak_kw: 30, profile: constant, as: WORD,\n"
+    "     inverter: {function: q_v, v1s_pu: 1.05, v2s_pu: 1.09, p_v: {start_pu: 1.06, end_pu: 1.10}},\n"
+    "     modbus: {map: sunspec_pv, host: 10.0.0.3, serial: B2, limits: {p_limit_kw: {min: 0, max: 30}}MORE}}\n"
+)
+HEATER_ENTRY = (
+    "  - {kind: water_heater, home: Load R1, name: tank, draw: generated, volume_l: 300, p_rated_kw: 1.5, as: WORD,\n"
+    "     modbus: {map: heater.yaml, host: 10.0.0.4, serial: C3, limits: {COMMAND: {min: 0, max: 2}}MORE}}\n"
+)
+
 
 HEATER_MAP = """\
 format: 1
@@ -38,6 +66,17 @@ commands:
     writes: [{point: seconds, from_watchdog: true}, {point: limit, sign: consumption}, {point: active, value: 1}]
     release: [{point: active, value: 0}]
 """
+
+
+def written(entry: str, word: str, more: str = "") -> str:
+    """Return an entry with its word, and more in its block."""
+    return entry.replace("WORD", word).replace("MORE", more)
+
+
+def only_slot(plant: Plant) -> HilSlot:
+    """Return the one device on the wire of a plant."""
+    (slot,) = plant.hil.slots
+    return slot
 
 
 def heater_map(folder: Path, command: str = "p_limit_kw") -> Path:

@@ -272,6 +272,14 @@ def test_what_the_device_refused_is_not_sent_again_until_something_else_is_asked
     assert record.decide(now_s=1.0) is Decision.APPLY
 
 
+def test_what_a_rule_refuses_lets_go_of_what_was_in_force_however_often_it_is_asked() -> None:
+    record = in_force(must_release=True)
+    record.ask(3.0, expires_s=100.0, step=2)
+    assert record.decide(now_s=1.0) is Decision.RELEASE
+    record.released()
+    assert record.decide(now_s=1.0) is Decision.APPLY
+
+
 def test_what_another_master_wrote_is_not_fought_before_the_refresh() -> None:
     record = in_force(mismatched=True)
     assert record.decide(now_s=5.0) is Decision.FOLLOW

@@ -239,12 +239,14 @@ def test_the_bank_names_itself_to_function_43() -> None:
     assert device.bank.identification(1)[0] == "gemello"
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(
     kind=st.sampled_from(["pv", "battery"]),
     requests=st.lists(
         st.tuples(
-            st.integers(0, 420), st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=6), st.booleans()
+            st.integers(0, 420) | st.integers(226, 280),  # the second: the controls of models 123 and 124
+            st.lists(st.integers(0, 0xFFFF) | st.integers(0, 100), min_size=1, max_size=6),
+            st.booleans(),
         ),
         max_size=30,
     ),

@@ -153,6 +153,14 @@ def test_without_transactions_a_timeout_drops_the_connection():
     assert lax.exchange.tick(TIMEOUT_S).drop is not None
 
 
+def test_an_answer_of_an_earlier_connection_cannot_come_and_is_a_violation():
+    tcp = Tcp()
+    transaction = tcp.ask(1000, 0.0)
+    tcp.exchange.abandon(0.1)
+    tcp.exchange.reconnected()
+    assert tcp.hear(transaction, values(1000)).drop is not None
+
+
 def test_transactions_never_are_zero():
     tcp = Tcp()
     seen = set()

@@ -395,3 +395,9 @@ def test_a_device_that_does_not_shake_hands_is_given_up():
     result = asyncio.run(scenario())
     assert isinstance(result, LOST)
     assert "no connection within 0.2 s" in str(result)
+
+
+@pytest.mark.parametrize("pdu", [b"", b"\x11"])
+def test_a_request_whose_answer_could_not_be_verified_is_not_sent(pdu):
+    with pytest.raises(ValueError, match="not spoken here"):
+        asyncio.run(open_link(TcpTarget(host="127.0.0.1", port=1)).request(1, pdu, timeout_s=1))

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modbus_peers import PlainBank
+from modbus_peers import AddressBank, PlainBank
 
 from hil_adapters.errors import ExceptionReplyError, ProtocolViolationError
 from hil_adapters.wire.base import Peer, Table
@@ -154,6 +154,17 @@ def test_coils_come_back_as_they_were_written(address, values):
 def test_a_request_that_cannot_be_served_gets_the_exception_of_the_specification(request_hex, code):
     request = bytes.fromhex(request_hex)
     assert serve(PlainBank(size=100), 1, request, ME) == bytes((request[0] | 0x80, code))
+
+
+@pytest.mark.parametrize(
+    "request_hex",
+    ["01 FFFF 0002", "03 FFFF 0002", "10 FFFF 0002 04 0001 0002", "17 FFFF 0002 0000 0001 02 0001"],
+)
+def test_no_bank_is_asked_for_addresses_beyond_the_last(request_hex):
+    bank = AddressBank()
+    request = bytes.fromhex(request_hex)
+    assert serve(bank, 1, request, ME) == bytes((request[0] | 0x80, 2))
+    assert bank.writes == []
 
 
 def test_a_refused_write_changes_nothing():

@@ -109,6 +109,11 @@ def test_a_client_that_does_not_read_holds_up_nobody_and_costs_bounded_memory():
                 except TimeoutError:
                     is_stuck = True
             served = server.statistics.requests
+            [unread] = [client for client in server._clients if client._is_paused]
+            # one chunk that asyncio reads has 256 KiB, a request 12 bytes; it holds 64 KiB before it asks to pause
+            assert len(unread._requests) <= 256 * 1024 // 12
+            assert unread._transport.get_write_buffer_size() < 64 * 1024 + 260
+            assert not unread._transport.is_reading()
             for i in range(20):
                 writer.write(mbap_frame(i, 1, READ))
                 assert (await frame_of(reader)).transaction == i

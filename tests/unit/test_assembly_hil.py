@@ -3,26 +3,28 @@
 import dataclasses
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from block_plants import HEAD, Shelf, only
-from hil_entries import ScriptedGuardian, heater_map
+from hil_entries import (
+    BATTERY_ENTRY,
+    HEATER_ENTRY,
+    PV_ENTRY,
+    ScriptedGuardian,
+    heater_map,
+    only_slot,
+    written,
+)
 from tiny_fmus import Var, build_fmu
 
-from hil_adapters.grid_source.base import SourceLimits
 from hil_adapters.guard.messages import Limits, TlsFiles
 from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, TcpTarget
 from models.devices.pv_inverter import KIND as PV_INVERTER
 from models.errors import DeviceError
-from models.feeder import load_feeder, make_engine
-from models.feeder.base import Engine
-from twin.assembly.hil_gain import loop_verdict, sensitivities
 from twin.errors import ScenarioError
-from twin.hil import HilSlot, WireSlope
-from twin.loop_gain import Verdict
+from twin.hil import WireSlope
 from twin.missing_data import SignalPolicy, Then
 from twin.plant import Plant
 from twin.signals import Axis
@@ -30,20 +32,6 @@ from twin.simulators.blocks import beside, open_blocks
 from twin.simulators.exchange import HilExchange
 from twin.virtual.config import VirtualDeviceConfig
 from twin.virtual.physics import open_physics
-
-BATTERY = (
-    "  - {kind: battery, home: Load R11, name: store, capacity_kwh: 12, charge_kw: 6, discharge_kw: 4, as: WORD,\n"
-    "     modbus: {map: sunspec_battery, host: 10.0.0.2, serial: A1, limits: {p_set_kw: {min: -2, max: 2}}MORE}}\n"
-)
-PV = (
-    "  - {kind: pv, home: Load R1, name: roof, p_peak_kw: 30, profile: constant, as: WORD,\n"
-    "     inverter: {function: q_v, v1s_pu: 1.05, v2s_pu: 1.09, p_v: {start_pu: 1.06, end_pu: 1.10}},\n"
-    "     modbus: {map: sunspec_pv, host: 10.0.0.3, serial: B2, limits: {p_limit_kw: {min: 0, max: 30}}MORE}}\n"
-)
-HEATER = (
-    "  - {kind: water_heater, home: Load R1, name: tank, draw: generated, volume_l: 300, p_rated_kw: 1.5, as: WORD,\n"
-    "     modbus: {map: heater.yaml, host: 10.0.0.4, serial: C3, limits: {COMMAND: {min: 0, max: 2}}MORE}}\n"
-)
 
 Build = Callable[..., Plant]
 Mistakes = Callable[[str], list[tuple[str, str]]]
@@ -64,24 +52,9 @@ def _mistakes(shelf: Shelf) -> Mistakes:
     return shelf.mistakes
 
 
-@cache
-def _engine() -> tuple[Engine, int]:
-    feeder = load_feeder("pandapower:create_cigre_network_lv")
-    return make_engine(feeder, "auto")[0], len(feeder.bus_name)
-
-
-def written(entry: str, word: str, more: str = "") -> str:
-    return entry.replace("WORD", word).replace("MORE", more)
-
-
-def only_slot(plant: Plant) -> HilSlot:
-    (slot,) = plant.hil.slots
-    return slot
-
-
 def test_a_real_device_has_its_address_limits_and_serial_number(build: Build) -> None:
     slot = only_slot(
-        build(written(BATTERY, "hardware", ", port: 1502, unit: 7, missing: {p_kw: {then: stop}}"))
+        build(written(BATTERY_ENTRY, "hardware", ", port: 1502, unit: 7, missing: {p_kw: {then: stop}}"))
     )
     assert (slot.name, slot.label, slot.is_hardware) == ("store", "devices[1] store", True)
     assert (slot.target, slot.unit, slot.serial) == (TcpTarget(host="10.0.0.2", port=1502), 7, "A1")
@@ -97,7 +70,7 @@ def test_a_real_device_has_its_address_limits_and_serial_number(build: Build) ->
 
 
 def test_a_virtual_device_is_known_by_the_port_of_its_host(build: Build) -> None:
-    slot = only_slot(build(written(BATTERY, "virtual")))
+    slot = only_slot(build(written(BATTERY_ENTRY, "virtual")))
     assert (slot.target, slot.serial, slot.sees_voltage) == (None, None, True)
     config = slot.device_config(20502)
     assert (config.target, config.emulated, config.serial) == (
@@ -112,9 +85,9 @@ def test_a_virtual_device_is_known_by_the_port_of_its_host(build: Build) -> None
 def test_the_host_takes_what_a_slot_says_of_its_inside(build: Build, tmp_path: Path) -> None:
     heater_map(tmp_path)
     entries = (
-        written(BATTERY, "virtual")
-        + written(PV, "virtual", ", protection: true")
-        + written(HEATER, "virtual")
+        written(BATTERY_ENTRY, "virtual")
+        + written(PV_ENTRY, "virtual", ", protection: true")
+        + written(HEATER_ENTRY, "virtual")
     )
     slots = build(entries.replace("COMMAND", "p_limit_kw")).hil.virtual
     configs = [VirtualDeviceConfig.model_validate(slot.host_config()) for slot in slots]
@@ -129,7 +102,7 @@ def test_the_host_takes_what_a_slot_says_of_its_inside(build: Build, tmp_path: P
 
 
 def test_real_devices_are_served_by_no_host(build: Build) -> None:
-    plant = build(written(BATTERY, "hardware"))
+    plant = build(written(BATTERY_ENTRY, "hardware"))
     assert (plant.hil.virtual, len(plant.hil.hardware)) == ((), 1)
     with pytest.raises(ValueError, match="no host serves it"):
         plant.hil.slots[0].host_config()
@@ -144,7 +117,7 @@ def test_real_devices_are_served_by_no_host(build: Build) -> None:
     ],
 )
 def test_every_way_to_a_device_becomes_its_target(build: Build, where: str, target: str) -> None:
-    slot = only_slot(build(written(BATTERY, "hardware").replace("host: 10.0.0.2", where)))
+    slot = only_slot(build(written(BATTERY_ENTRY, "hardware").replace("host: 10.0.0.2", where)))
     assert (
         slot.target
         == {
@@ -160,7 +133,7 @@ def test_certificates_and_reports_are_found_beside_the_scenario(build: Build, tm
         (tmp_path / name).write_text("")
     (tmp_path / "check.json").write_text(json.dumps({"slope_kw_v": 0.25}))
     files = ", tls: {authority: ca.pem, certificate: us.pem, key: us.key}, acceptance: check.json"
-    slot = only_slot(build(written(BATTERY, "hardware", files)))
+    slot = only_slot(build(written(BATTERY_ENTRY, "hardware", files)))
     assert slot.tls == TlsFiles(
         authority=tmp_path / "ca.pem", certificate=tmp_path / "us.pem", key=tmp_path / "us.key"
     )
@@ -173,7 +146,9 @@ def test_one_of_ten_devices_has_a_tenth_of_all_that_grows_with_their_number(
     build: Build, tmp_path: Path
 ) -> None:
     heater_map(tmp_path)
-    entries = written(BATTERY, "virtual", ", stands_for: 10") + written(HEATER, "virtual", ", stands_for: 10")
+    entries = written(BATTERY_ENTRY, "virtual", ", stands_for: 10") + written(
+        HEATER_ENTRY, "virtual", ", stands_for: 10"
+    )
     store, tank = build(entries.replace("COMMAND", "p_limit_kw")).hil.slots
     assert store.emulated is not None
     assert tank.emulated is not None
@@ -190,7 +165,7 @@ def test_one_of_ten_devices_has_a_tenth_of_all_that_grows_with_their_number(
 
 
 def test_the_model_beside_is_that_of_all_devices(build: Build) -> None:
-    plan = only(build(written(BATTERY, "virtual", ", stands_for: 10")))
+    plan = only(build(written(BATTERY_ENTRY, "virtual", ", stands_for: 10")))
     block = plan.open()
     assert block.outputs == ("p_kw", "soc")
     found = block.step(np.array([[6.0], [20.0]]), time_s=0.0, dt_s=60.0)
@@ -213,7 +188,7 @@ def test_a_heater_is_commanded_by_what_its_map_has_and_tells_what_its_map_reads(
 ) -> None:
     for command in ("p_limit_kw", "p_set_kw"):
         heater_map(tmp_path, command)
-        plan = only(build(written(HEATER, "virtual").replace("COMMAND", command)))
+        plan = only(build(written(HEATER_ENTRY, "virtual").replace("COMMAND", command)))
         assert plan.wire is not None
         assert plan.wire.slots[0].commands == (command,)
         assert command in plan.wire.inputs
@@ -221,18 +196,12 @@ def test_a_heater_is_commanded_by_what_its_map_has_and_tells_what_its_map_reads(
         assert plan.record[0] == ("temp_top_degc", "degC")
         assert plan.record[1:] == plan.wire.told
         assert plan.unmet is None, "a heater on the wire does not say what it lacks"
-        assert (
-            beside_record(build, written(HEATER, "model").replace("COMMAND", command))
-            == plan.wire.record_beside
-        )
-
-
-def beside_record(build: Build, entry: str) -> tuple[tuple[str, str], ...]:
-    return only(build(entry)).record
+        offline = only(build(written(HEATER_ENTRY, "model").replace("COMMAND", command)))
+        assert offline.record == plan.wire.record_beside
 
 
 @pytest.mark.parametrize("word", ["model", "fmu"])
-@pytest.mark.parametrize("entry", [BATTERY, PV, HEATER])
+@pytest.mark.parametrize("entry", [BATTERY_ENTRY, PV_ENTRY, HEATER_ENTRY])
 def test_offline_the_block_changes_nothing(build: Build, tmp_path: Path, word: str, entry: str) -> None:
     """The register map of the heater is not even there."""
     del tmp_path
@@ -264,41 +233,47 @@ def _plain(value: object) -> object:
 @pytest.mark.parametrize(
     ("entry", "field", "text"),
     [
-        (written(BATTERY, "virtual").replace("sunspec_battery", "no_such"), ".modbus.map", "no register map"),
         (
-            written(BATTERY, "virtual").replace("sunspec_battery", "sunspec_pv"),
+            written(BATTERY_ENTRY, "virtual").replace("sunspec_battery", "no_such"),
+            ".modbus.map",
+            "no register map",
+        ),
+        (
+            written(BATTERY_ENTRY, "virtual").replace("sunspec_battery", "sunspec_pv"),
             ".modbus.map",
             "does not read soc",
         ),
-        (written(PV, "virtual").replace("sunspec_pv", "broken.yaml"), ".modbus.map", "broken.yaml"),
+        (written(PV_ENTRY, "virtual").replace("sunspec_pv", "broken.yaml"), ".modbus.map", "broken.yaml"),
         (
-            written(PV, "virtual", ", missing: {soc: {then: stop}}"),
+            written(PV_ENTRY, "virtual", ", missing: {soc: {then: stop}}"),
             ".modbus.missing.soc",
             "does not read 'soc' here",
         ),
         (
-            written(PV, "virtual").replace("p_limit_kw: {min", "p_limit: {min"),
+            written(PV_ENTRY, "virtual").replace("p_limit_kw: {min", "p_limit: {min"),
             ".modbus.limits.p_limit",
             "did you mean 'p_limit_kw'?",
         ),
         (
-            written(PV, "hardware").replace("p_limit_kw: {min", "frequency_hz: {min"),
+            written(PV_ENTRY, "hardware").replace("p_limit_kw: {min", "frequency_hz: {min"),
             ".modbus",
             "limits are missing",
         ),
         (
-            written(BATTERY, "virtual").replace("max: 2}", "max: 2}, soc: {min: 0.1, max: 0.9, ramp: 1}"),
+            written(BATTERY_ENTRY, "virtual").replace(
+                "max: 2}", "max: 2}, soc: {min: 0.1, max: 0.9, ramp: 1}"
+            ),
             ".modbus.limits.soc.ramp",
             "goes with commands",
         ),
         (
-            written(PV, "virtual", ", protection: {overvoltage: {limit: -1, delay_s: 1}}"),
+            written(PV_ENTRY, "virtual", ", protection: {overvoltage: {limit: -1, delay_s: 1}}"),
             ".modbus.protection.overvoltage.limit",
             "greater than 0",
         ),
-        (written(PV, "virtual", ", faults: [{fault: no_such}]"), ".modbus.faults", "rules.0.fault"),
-        (written(PV, "virtual", ", acceptance: bad.json"), ".modbus.acceptance", "cannot be read"),
-        (written(PV, "virtual", ", acceptance: odd.json"), ".modbus.acceptance", "is no number"),
+        (written(PV_ENTRY, "virtual", ", faults: [{fault: no_such}]"), ".modbus.faults", "rules.0.fault"),
+        (written(PV_ENTRY, "virtual", ", acceptance: bad.json"), ".modbus.acceptance", "cannot be read"),
+        (written(PV_ENTRY, "virtual", ", acceptance: odd.json"), ".modbus.acceptance", "is no number"),
     ],
 )
 def test_what_does_not_fit_is_told_at_its_place(
@@ -316,17 +291,17 @@ def test_what_does_not_fit_is_told_at_its_place(
 
 
 def test_two_entries_cannot_mean_one_real_device(shelf: Shelf) -> None:
-    other = written(BATTERY, "hardware").replace("store", "other").replace("Load R11", "Load R15")
+    other = written(BATTERY_ENTRY, "hardware").replace("store", "other").replace("Load R11", "Load R15")
     for second in (other.replace("10.0.0.2", "10.0.0.8"), other.replace("serial: A1", "serial: A2")):
         with pytest.raises(ScenarioError, match="a real device has one entry"):
-            shelf.plant(written(BATTERY, "hardware") + second)
-    assert len(shelf.plant(written(BATTERY, "virtual") + other).hil.slots) == 2
+            shelf.plant(written(BATTERY_ENTRY, "hardware") + second)
+    assert len(shelf.plant(written(BATTERY_ENTRY, "virtual") + other).hil.slots) == 2
 
 
 def test_a_device_without_a_command_is_read_and_a_note_says_so(build: Build, tmp_path: Path) -> None:
     text = heater_map(tmp_path).read_text()
     (tmp_path / "heater.yaml").write_text(text[: text.index("commands:")])
-    entry = written(HEATER, "virtual").replace(", limits: {COMMAND: {min: 0, max: 2}}", "")
+    entry = written(HEATER_ENTRY, "virtual").replace(", limits: {COMMAND: {min: 0, max: 2}}", "")
     plant = build(entry)
     assert only_slot(plant).commands == ()
     assert any("has no command that a strategy could use" in note for note in plant.market.assumed)
@@ -336,7 +311,7 @@ def test_a_device_without_a_command_is_read_and_a_note_says_so(build: Build, tmp
 
 
 def test_devices_on_the_wire_need_an_exchange_and_their_models_do_not(build: Build) -> None:
-    plant = build(written(BATTERY, "virtual") + written(PV, "virtual"))
+    plant = build(written(BATTERY_ENTRY, "virtual") + written(PV_ENTRY, "virtual"))
     with pytest.raises(DeviceError, match="need real time"), open_blocks(plant):
         pass
     with open_blocks(beside(plant)) as blocks:
@@ -354,7 +329,10 @@ def test_devices_on_the_wire_need_an_exchange_and_their_models_do_not(build: Bui
 
 
 def test_the_word_changes_who_answers_and_nothing_that_others_see(build: Build) -> None:
-    plants = [build(written(BATTERY, word) + written(PV, word)) for word in ("fmu", "virtual", "hardware")]
+    plants = [
+        build(written(BATTERY_ENTRY, word) + written(PV_ENTRY, word))
+        for word in ("fmu", "virtual", "hardware")
+    ]
     for plant in plants[1:]:
         for field in ("battery_name", "battery_home", "pv_name", "pv_home", "home_name", "load_name"):
             np.testing.assert_equal(getattr(plant, field), getattr(plants[0], field))
@@ -363,90 +341,10 @@ def test_the_word_changes_who_answers_and_nothing_that_others_see(build: Build) 
         assert [plan.axis for plan in plant.blocks] == [plan.axis for plan in plants[0].blocks]
 
 
-def test_the_slope_of_a_virtual_inverter_is_that_of_its_functions(build: Build) -> None:
-    slope = only_slot(build(written(PV, "virtual", ", stands_for: 10"))).slope
-    assert slope is not None
-    assert slope.p_kw_v == pytest.approx(3.0 / (0.04 * 230.0))
-    assert slope.q_kvar_v == pytest.approx(0.436 * 3.0 / (0.02 * 230.0)), (
-        "injection below 0.92 pu is steepest"
-    )
-    stated = only_slot(build(written(PV, "virtual", ", slope_kw_v: 0.8"))).slope
-    assert stated == WireSlope(p_kw_v=0.8)
-
-
-def test_sensitivities_are_those_of_the_power_flow() -> None:
-    engine, n_buses = _engine()
-    rest = np.zeros(n_buses)
-    bus = np.array([5, 9, 5])
-    dv_dp, dv_dq = sensitivities(engine, bus, p_kw=rest, q_kvar=rest)
-    before = engine.solve(rest, rest).vm_pu
-    drawn = rest.copy()
-    drawn[9] = 5.0
-    assert dv_dp[0, 1] * 5.0 == pytest.approx(
-        (engine.solve(drawn, rest).vm_pu[5] - before[5]) * 230.0, rel=0.02
-    )
-    assert np.all(dv_dp < 0.0)
-    assert np.all(dv_dq < 0.0)
-    assert dv_dp[0].tolist() == dv_dp[2].tolist(), "two devices at one bus see the same"
-
-
-def test_the_loop_of_devices_and_feeder_is_judged(build: Build) -> None:
-    engine, n_buses = _engine()
-
-    def verdict(more: str) -> tuple[float, Verdict, float]:
-        found = loop_verdict(build(written(PV, "virtual", more)), engine, n_buses=n_buses)
-        assert found is not None
-        return found.gain, found.verdict, found.alpha
-
-    gain, calm, alpha = verdict("")
-    assert (calm, alpha) == (Verdict.OK, 1.0)
-    assert verdict(", stands_for: 30")[0] == pytest.approx(gain), "the entry describes all of them"
-    steep, relaxed, alpha = verdict(", stands_for: 300, slope_kw_v: 3")
-    assert relaxed is Verdict.RELAX
-    assert alpha == pytest.approx(1.0 / (1.0 + steep))
-    assert verdict(", stands_for: 30000, slope_kw_v: 3")[1] is Verdict.REFUSE
-    assert verdict(", slope_kw_v: -100000")[1] is Verdict.REFUSE, "power that rises with voltage runs away"
-
-
-def test_a_real_device_and_a_model_make_no_loop(build: Build) -> None:
-    engine, n_buses = _engine()
-    for word in ("hardware", "model"):
-        assert loop_verdict(build(written(PV, word)), engine, n_buses=n_buses) is None
-
-
 def test_a_faster_poll_makes_readings_live_for_less_time(shelf: Shelf) -> None:
-    plant = shelf.plant(written(BATTERY, "virtual"), head="live: {poll: 200 ms}\n" + HEAD)
+    plant = shelf.plant(written(BATTERY_ENTRY, "virtual"), head="live: {poll: 200 ms}\n" + HEAD)
     assert only_slot(plant).signals["p_kw"].fresh_s == pytest.approx(0.6)
     assert only_slot(plant).signals["soc"].fresh_s == pytest.approx(6.0)
-
-
-SOURCE = ", grid_source: {host: 10.0.0.9, low_v: 200 V, high_v: 260 V, step_v: 1.5 V, at_end: nominal}"
-
-
-def test_a_real_device_behind_a_grid_source_sees_the_feeder(build: Build) -> None:
-    slot = only_slot(build(written(PV, "hardware", f"{SOURCE}, slope_kw_v: 0.5")))
-    assert slot.source is not None
-    assert slot.source.limits == SourceLimits(nominal_v=230.0, low_v=200.0, high_v=260.0, step_v=1.5)
-    assert (slot.source.host, slot.source.port, slot.source.at_end) == ("10.0.0.9", None, "nominal")
-    assert slot.sees_voltage
-    engine, n_buses = _engine()
-    found = loop_verdict(
-        build(written(PV, "hardware", f"{SOURCE}, slope_kw_v: 0.5")), engine, n_buses=n_buses
-    )
-    assert found is not None
-    assert found.gain > 0.0
-
-
-def test_a_grid_source_has_no_effect_on_a_virtual_device(build: Build) -> None:
-    assert only_slot(build(written(PV, "virtual", SOURCE))).source is None
-
-
-def test_words_that_no_grid_source_understands_are_a_mistake(mistakes: Mistakes, tmp_path: Path) -> None:
-    (tmp_path / "words.yaml").write_text("format: 1\n")
-    entry = written(PV, "hardware", SOURCE.replace("low_v", "commands: words.yaml, low_v"))
-    ((field, message),) = mistakes(entry)
-    assert field == "devices[1].modbus.grid_source.commands"
-    assert "set_voltage" in message
 
 
 def test_a_device_that_wants_pauses_between_requests_is_live_for_longer(build: Build, tmp_path: Path) -> None:
@@ -456,7 +354,9 @@ def test_a_device_that_wants_pauses_between_requests_is_live_for_longer(build: B
         .replace("points:", "link: {min_interval_s: 2, max_registers: 2}\npoints:", 1)
     )
     (tmp_path / "heater.yaml").write_text(text)
-    policy = only_slot(build(written(HEATER, "virtual").replace("COMMAND", "p_limit_kw"))).signals["p_kw"]
+    policy = only_slot(build(written(HEATER_ENTRY, "virtual").replace("COMMAND", "p_limit_kw"))).signals[
+        "p_kw"
+    ]
     assert policy.fresh_s == 18.0, "three reads of two seconds make a period of six"
     assert policy.hold_s == 18.0
 

@@ -22,6 +22,7 @@ from twin.scenario.live import LiveSpec
 ROOF = HilSlot(
     name="Roof",
     label="devices[0] Roof",
+    home=0,
     map_file=Path("sunspec_pv.yaml"),
     target=TcpTarget(host="127.0.0.1", port=502),
     unit=1,

@@ -33,6 +33,8 @@ def check(scenario: ScenarioFile, debug: Debug = False) -> None:
         )
         for sentence in (*communities_in_words(plant.communities), *devices_in_words(plant)):
             console.say(sentence)
+        if prepared.loop is not None:
+            console.say(prepared.loop.text)
         for note in (*feeder.notes, *left_out(prepared), *implausible(prepared), *plant.communities.notes):
             console.say(f"note: {note}")
         return 0

@@ -3,6 +3,7 @@
 import typer
 
 from twin.cli import checks, live, runs
+from twin.cli.device import device_app
 from twin.cli.fmu import fmu_app
 
 __all__ = ["app", "main"]
@@ -28,6 +29,7 @@ app.command()(runs.compare)
 app.command()(runs.export)
 app.command()(checks.feeder)
 app.add_typer(fmu_app)
+app.add_typer(device_app)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def _part(set_points: SetPoints, names: frozenset[str]) -> SetPoints:
 
 
 def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
-    """Wait until every device has given every signal that the run takes, and virtual ones may be commanded.
+    """Wait until every device has given every signal that the run cannot do without, and virtual ones may be commanded.
 
     Raises:
         RunError: one has not in time; the message holds what the guardian told meanwhile.
@@ -70,8 +70,7 @@ def _has_readings(slot: HilSlot, devices: Mapping[str, DeviceImage]) -> bool:
     if seen is None or not (slot.is_hardware or seen.state is GuardState.ARMED):
         return False  # a guardian arms virtual devices by itself
     return all(
-        signal in seen.signals and seen.signals[signal].quality <= Quality.UNCERTAIN
-        for signal in slot.signals
+        signal in seen.signals and seen.signals[signal].quality <= Quality.UNCERTAIN for signal in slot.needed
     )
 
 

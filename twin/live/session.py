@@ -19,10 +19,12 @@ from twin.live.hang import WatchedPace
 from twin.live.replay import RecordedClock, RecordingGuardian, ReplayedGuardian, exchange_file
 from twin.live.signals import stop_on_signals
 from twin.live.timing import TimingLog
+from twin.loop_gain import LoopVerdict
 from twin.results import layout
 from twin.scenario.live import LiveSpec
-from twin.simulators.exchange import HilExchange
+from twin.simulators.exchange import HilExchange, WorldSink
 from twin.simulators.pace import LatePolicy, Pace, RealTimePace, Schedule, Unpaced
+from twin.simulators.sources import started_sources
 from twin.virtual.config import HostConfig
 from twin.virtual.link import HostLink, started_host
 
@@ -82,8 +84,8 @@ class LiveTold:
     """Why the run does not count; empty where it does."""
 
 
-class _LivePace:
-    """Sends what a finished step asks of the devices, and passes on what they tell."""
+class _TellingPace:
+    """Passes on, after each step, what devices told."""
 
     def __init__(self, pace: Pace, exchange: HilExchange | None, tell: Callable[[int, str], None]) -> None:
         self._pace, self._exchange, self._tell = pace, exchange, tell
@@ -93,7 +95,6 @@ class _LivePace:
 
     def end_step(self, step: int) -> None:
         if self._exchange is not None:
-            self._exchange.finish_step(step)
             for event in self._exchange.take_events():
                 self._tell(step, event)
         self._pace.end_step(step)
@@ -110,6 +111,8 @@ class LiveSession:
     spec: LiveSpec
     mode: LiveMode
     plan: HilPlan
+    loop: LoopVerdict | None = None
+    """How strongly devices and feeder act on each other; None where no device sees the simulated voltage."""
 
     def told(self) -> LiveTold:
         """Return what the run has to tell so far."""
@@ -117,6 +120,9 @@ class LiveSession:
         details = {
             "mode": self.mode.value,
             "speed": self.spec.speed,
+            "loop": None
+            if self.loop is None
+            else {"gain": self.loop.gain, "alpha": self.loop.alpha, "text": self.loop.text},
             "timing": None if summary is None else asdict(summary),
             "devices": [self._device(slot) for slot in self.plan.slots],
         }
@@ -226,7 +232,7 @@ def live_session(
         real_time = RealTimePace(schedule, stop=stop, on_timing=timing.add)
         watched = closing.enter_context(
             WatchedPace(
-                _LivePace(real_time, exchange, tell), limit_s=max(_LEAST_HANG_S, _HANG_TICKS * tick_s)
+                _TellingPace(real_time, exchange, tell), limit_s=max(_LEAST_HANG_S, _HANG_TICKS * tick_s)
             )
         )
         yield LiveSession(
@@ -247,7 +253,7 @@ def replay_session(
     exchange = HilExchange(plan, guardian, expires_s=1.0, clock=clock)
     return LiveSession(
         exchange=exchange,
-        pace=_LivePace(Unpaced(), exchange, tell),
+        pace=_TellingPace(Unpaced(), exchange, tell),
         timing=TimingLog(folder / layout.TIMING, tick_s=1.0, late_limit_s=1.0),
         spec=spec,
         mode=LiveMode.REPLAY,
@@ -298,7 +304,11 @@ def _devices(
                     await_readings(link, slots)
                 if options.mode is LiveMode.ARMED:
                     arm(link, [slot for slot in slots if slot.is_hardware], options.confirm)
-            worlds = [] if host is None else [(host, [slot.name for slot in plan.virtual])]
+            worlds: list[tuple[WorldSink, list[str]]] = []
+            if host is not None:
+                worlds.append((host, [slot.name for slot in plan.virtual]))
+            if options.mode is LiveMode.ARMED:
+                worlds += [(sink, [sink.device]) for sink in closing.enter_context(started_sources(plan))]
             recorded = RecordingGuardian(guardians, exchange_file(folder), clock)
             yield HilExchange(plan, recorded, worlds=worlds, expires_s=feed_timeout_s, clock=clock)
     except HilError as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -42,15 +43,16 @@ def open_session(
         recorded: folder of a strategy whose recorded devices take the place of those on the wire.
         tell: is given a step and what happened, in words.
     """
-    plan, spec = prepared.plant.hil, prepared.loaded.scenario.live
+    plan, spec = prepared.hil, prepared.loaded.scenario.live
     outside = isinstance(controller, Outside)
     if not plan and not outside:
         return None
     if recorded is not None:
-        return replay_session(plan, spec, recorded=recorded, folder=folder, tell=tell)
+        again = replay_session(plan, spec, recorded=recorded, folder=folder, tell=tell)
+        return replace(again, loop=prepared.loop)
     session = closing.enter_context(
         live_session(plan, spec, live, dt_s=prepared.plant.dt_s, folder=folder, tell=tell)
     )
     if isinstance(controller, Outside):
         closing.enter_context(controller.opened(speed=spec.speed, tell=tell))
-    return session
+    return replace(session, loop=prepared.loop)

@@ -30,6 +30,8 @@ class DeviceEntry:
     origin: str
     """What computes them, in all detail."""
     outputs: tuple[DeviceOutput, ...]
+    buses: tuple[str, ...] = ()
+    """Bus of each device; none for a run that was stored without them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

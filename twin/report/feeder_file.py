@@ -129,4 +129,6 @@ def _device_entry(raw: Mapping[str, Any]) -> DeviceEntry:
         outputs=tuple(
             DeviceOutput(name=str(output["name"]), unit=str(output["unit"])) for output in raw["outputs"]
         ),
+        # runs stored without this field show no voltage beside a device
+        buses=tuple(str(name) for name in raw.get("buses", [])),
     )

@@ -1,0 +1,100 @@
+"""A guardian with a defect of its own still lets go of the device; one with many devices still answers at once."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from guard_rig import ENABLED, Rig, config_for, guard_place, running_inverter
+
+from hil_adapters.guard.assembling import assembled
+from hil_adapters.guard.device_guard import DeviceGuard
+from hil_adapters.guard.feed import Feed
+from hil_adapters.guard.guardian import Guardian
+from hil_adapters.guard.messages import FinalReport, GuardianConfig, GuardState
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of a test, where its guardians register too."""
+    with guard_place(monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture
+def rig(place: Path) -> Iterator[Rig]:
+    """A running inverter."""
+    with running_inverter(place) as found:
+        yield found
+
+
+class Defect(Exception):  # noqa: N818 - it stands for any mistake in the program
+    """Something that nobody foresaw."""
+
+
+async def limited(guard: DeviceGuard, feed: Feed) -> None:
+    """Wait until the device is armed, and bring a limit of 2 kW into force."""
+    step = 0
+    async with asyncio.timeout(PATIENCE_S):
+        while guard.image().commanded.get("p_limit_kw") != 2.0:
+            step += 1
+            now_s = time.monotonic()
+            feed.finished(step, sent_s=now_s, expires_s=60.0, now_s=now_s)
+            guard.offer({"p_limit_kw": 2.0}, expires_s=now_s + 60.0, step=step)
+            await asyncio.sleep(0.02)
+
+
+async def reached(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.02)
+
+
+async def with_a_defect(config: GuardianConfig, monkeypatch: pytest.MonkeyPatch) -> FinalReport:
+    with assembled(config) as devices:
+        guardian = Guardian(config, devices, clock_with_sleep=time.monotonic)
+        life = asyncio.create_task(guardian.run())
+        await limited(devices.guards["roof"], devices.feed)
+
+        def broken(_guard: DeviceGuard, _now_s: float) -> None:
+            raise Defect
+
+        monkeypatch.setattr(DeviceGuard, "_watch_conditions", broken)
+        return await life
+
+
+def test_a_defect_in_the_guard_ends_it_with_the_device_released(
+    place: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = asyncio.run(with_a_defect(config_for(place, rig.port), monkeypatch))
+    assert "Defect" in report.reason
+    assert report.devices["roof"].released
+    assert (rig.writes()[-1]["address"], rig.writes()[-1]["values"]) == (ENABLED, [0])
+
+
+async def slept(config: GuardianConfig) -> tuple[FinalReport, GuardState]:
+    asleep_s = 0.0
+    with assembled(config) as devices:
+        guardian = Guardian(config, devices, clock_with_sleep=lambda: time.monotonic() + asleep_s)
+        life = asyncio.create_task(guardian.run())
+        guard = devices.guards["roof"]
+        await limited(guard, devices.feed)
+        asleep_s = 3600.0
+        await reached(lambda: guard.states.state is GuardState.TRIPPED)
+        state = guard.states.state
+        guardian.end("the test is over")
+        return await life, state
+
+
+def test_a_machine_that_slept_trips_before_anything_else_is_written(place: Path, rig: Rig) -> None:
+    report, state = asyncio.run(slept(config_for(place, rig.port)))
+    assert state is GuardState.TRIPPED
+    assert report.devices["roof"].state is GuardState.TRIPPED
+    assert any("slept for 3600 s" in event for event in report.events)
+    assert rig.writes()[-1]["values"] == [0]
