@@ -20,6 +20,8 @@ __all__ = ["Commanding"]
 _RETRY_S = 0.5
 _TOLERATED = 3
 """Writes in a row that a device did not do; then the guard trips."""
+_AWAY = frozenset((5, 6, 10, 11))
+"""Exception codes of a device that is busy, or of a gateway that does not reach it."""
 _REJECTIONS = frozenset((1, 2, 3))
 """Exception codes after which the same write would bring the same answer."""
 
@@ -248,10 +250,18 @@ class Commanding:
             record.must_release = record.touched
             self._teller.refuse(record.command, str(error))
             return None
-        self._failures += 1
         self._teller.once(f"failed {record.command}", f"{record.command}: {error}")
-        # a lost connection opens again, and the watchdog of the device is there meanwhile; a device that does not do
-        # what is written to it is another matter
-        if self._failures < _TOLERATED or isinstance(error, LinkError):
+        if _is_passing(error):
             return None
-        return f"{record.command}: {error}"
+        self._failures += 1
+        return None if self._failures < _TOLERATED else f"{record.command}: {error}"
+
+
+def _is_passing(error: HilError) -> bool:
+    """Return whether the device is only away or busy: its connection opens again, its watchdog is there meanwhile.
+
+    A device that fails, or does not do what is written to it, is another matter.
+    """
+    if isinstance(error, ExceptionReplyError):
+        return error.code in _AWAY
+    return isinstance(error, LinkError)

@@ -22,6 +22,8 @@ __all__ = ["DeviceGuard", "Surroundings"]
 
 _TURN_S = 0.25
 _TURNS_IN_WATCHDOG = 9.0
+_TRIP_S = 5.0
+"""How long a trip waits to tell whether the safe state is there [s]; the guard goes on trying after that."""
 _LET_GO_S = 10.0
 """How long a stop waits for the safe state of a device that does not answer [s]; then its own watchdog must do it."""
 
@@ -135,10 +137,17 @@ class DeviceGuard:
             self._teller.tell(f"not allowed: {remark}")
         self._wake.set()
 
-    async def trip(self, reason: str) -> None:
-        """Latch and let go; returns when the safe state is there, or after the time that a stop waits."""
+    async def trip(self, reason: str) -> str | None:
+        """Latch and let go; return why it is not in its safe state after a few seconds, None where it is."""
         self._trip(reason)
-        await self._settled()
+        await self._settled(_TRIP_S)
+        return None if self._safe.is_set() else f"{self.name}: {self._left_behind()}"
+
+    def _left_behind(self) -> str:
+        told = "; ".join(
+            f"{record.command}: {record.watchdog_in_words}" for record in self._commanding.touched
+        )
+        return f"did not confirm its safe state; its own watchdogs must let go ({told})"
 
     def reset(self) -> None:
         """A person resets a trip."""
@@ -157,14 +166,13 @@ class DeviceGuard:
         self.disarm(reason)
         if self._session.state is not SessionState.FOREIGN:
             # to another device nothing is written, whatever waits
-            await self._settled()
+            await self._settled(_LET_GO_S)
         left = self._commanding.touched if self.door.writes else []
         self.states.stop(reason)
         self._desk.leave()
         text = "released, or at its safe value" if self.door.writes else "nothing was written"
         if left:
-            told = "; ".join(f"{record.command}: {record.watchdog_in_words}" for record in left)
-            text = f"did not confirm its safe state; its own watchdogs must let go ({told})"
+            text = self._left_behind()
         return DeviceReport(
             state=self.states.state,
             released=not left,
@@ -253,9 +261,9 @@ class DeviceGuard:
         self._desk.leave()
         self._safe.set()
 
-    async def _settled(self) -> None:
+    async def _settled(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LET_GO_S):
+            async with asyncio.timeout(timeout_s):
                 await self._safe.wait()
 
     # ------------------------------------------------------------------ details

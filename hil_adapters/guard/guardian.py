@@ -166,7 +166,10 @@ class Guardian:
 
     async def _trip(self, message: Message, caller: Caller) -> Message:
         reason = f"{message['reason']} (by {caller.who})"
-        await asyncio.gather(*(guard.trip(reason) for guard in self._guards.values()))
+        told = await asyncio.gather(*(guard.trip(reason) for guard in self._guards.values()))
+        unsafe = [text for text in told if text is not None]
+        if unsafe:
+            raise GuardError(f"tripped, but {'; '.join(unsafe)}")
         return await self._status(message, caller)
 
     async def _reset(self, message: Message, caller: Caller) -> Message:

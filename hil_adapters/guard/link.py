@@ -89,7 +89,12 @@ class GuardianLink:
         self._control({"kind": "arm", "device": device, "confirmation": confirmation}, _ARM_TIMEOUT_S)
 
     def trip(self, reason: str) -> None:
-        """Bring every device to its safe state and latch; returns when that is done. Callable from any thread."""
+        """Bring every device to its safe state and latch; returns when that is done. Callable from any thread.
+
+        Raises:
+            GuardError: they are tripped, but one did not confirm its safe state.
+            GuardianError: the guardian has ended or does not answer.
+        """
         self._control({"kind": "trip", "reason": reason}, _ARM_TIMEOUT_S)
 
     def reset(self, device: str) -> None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hil_adapters.errors import GuardianError, HilError
+from hil_adapters.errors import GuardError, GuardianError, HilError
 from hil_adapters.guard.calling import call
 from hil_adapters.guard.messages import GuardianConfig
 from hil_adapters.guard.places import guardian_folders, make_private, runtime_folder
@@ -39,7 +39,7 @@ class Stopped:
     pid: int
     devices: tuple[str, ...]
     error: str | None
-    """None: every device is in its safe state, or its guardian says in its events why not."""
+    """None: every device is in its safe state and said so."""
 
 
 def socket_file() -> Path:
@@ -111,6 +111,8 @@ def estop(reason: str) -> list[Stopped]:
         error: str | None = None
         try:
             call(guardian.socket, {"kind": "trip", "reason": reason}, timeout_s=_TRIP_TIMEOUT_S)
+        except GuardError as failure:
+            error = str(failure)
         except HilError as failure:
             if _is_gone(guardian.pid):
                 withdraw(guardian.socket)

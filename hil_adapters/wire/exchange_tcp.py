@@ -44,30 +44,34 @@ class TcpExchange:
         return mbap_frame(self._transaction, unit, pdu)
 
     def feed(self, data: bytes, *, now_s: float) -> Verdict:  # noqa: ARG002 - the interface is shared with RTU
-        """Judge each frame; the first that answers the request ends it, the rest must be late answers."""
+        """Judge each frame; the first that answers the request ends it, the rest must be late answers.
+
+        Where anything else comes with it the answer is not taken: the start of a late answer may have completed a
+        truncated one, which nothing in the frame shows.
+        """
         answer: bytes | None = None
         error: LinkError | None = None
         heard: list[bytes] = []
         for item in self._framer.feed(data):
             if isinstance(item, Violation):
-                return self._violated(item.text, answer, error, heard)
+                return self._violated(item.text, heard)
             heard.append(item.adu)
             if self._asked is None or not self._is_answer(item):
                 if item.transaction in self._past or (self._zero_transaction and item.transaction == 0):
                     self._statistics.late_answers += 1
                     continue
                 text = f"an answer with transaction {item.transaction}, which was not asked for"
-                return self._violated(text, answer, error, heard)
+                return self._violated(text, heard)
             try:
                 answer = self._checked(self._asked, item)
             except ExceptionReplyError as refused:
                 error = refused
             except ProtocolViolationError as wrong:
-                return self._violated(str(wrong), None, None, heard)
+                return self._violated(str(wrong), heard)
             self._finish()
-        ended = answer is not None or error is not None
-        drop = "bytes follow the answer" if ended and self._framer.n_left_over else None
-        return Verdict(answer, error, drop, tuple(heard))
+        if (answer is not None or error is not None) and self._framer.n_left_over:
+            return self._violated("bytes follow the answer", heard)
+        return Verdict(answer, error, None, tuple(heard))
 
     def tick(self, now_s: float) -> Verdict:
         """Time out at the deadline."""
@@ -105,12 +109,9 @@ class TcpExchange:
         self._past.append(self._transaction)
         self._asked = None
 
-    def _violated(
-        self, text: str, answer: bytes | None, error: LinkError | None, heard: list[bytes]
-    ) -> Verdict:
-        """Fail the request under way; an answer that was complete before the violation still counts."""
+    def _violated(self, text: str, heard: list[bytes]) -> Verdict:
+        """Fail the request under way, or the one whose answer came in the same delivery."""
         self._statistics.violations += 1
         if self._asked is not None:
             self._finish()
-            error = ProtocolViolationError(text)
-        return Verdict(answer, error, text, tuple(heard))
+        return Verdict(None, ProtocolViolationError(text), text, tuple(heard))

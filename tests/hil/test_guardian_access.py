@@ -68,6 +68,20 @@ def test_an_estop_from_another_process_trips_every_guardian(place: Path, rig: Ri
     assert estop("nobody is there") == []
 
 
+def test_an_estop_says_which_device_did_not_confirm_its_safe_state(place: Path, rig: Rig) -> None:
+    with started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        rig.process.send_signal(signal.SIGSTOP)
+        (stopped,) = estop("a device that does not answer")
+        assert stopped.error is not None
+        assert "roof: did not confirm its safe state" in stopped.error
+        assert "within 2 s, then full power" in stopped.error
+        assert state_of(feeder.look()) is GuardState.TRIPPED
+        rig.process.send_signal(signal.SIGCONT)
+        told(feeder, "safe state reached")
+
+
 def test_notes_of_guardians_that_are_gone_are_removed(place: Path) -> None:
     folder = place / "guardians"
     folder.mkdir(mode=0o700)

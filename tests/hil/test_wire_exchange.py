@@ -123,20 +123,25 @@ def test_a_timeout_with_part_of_an_answer_drops_the_connection():
     assert tcp.exchange.tick(TIMEOUT_S).drop is not None
 
 
-def test_bytes_behind_an_answer_drop_the_connection_after_it():
+@pytest.mark.parametrize("behind", [b"\x00", b"\xff" * 9], ids=["part of a frame", "garbage"])
+def test_an_answer_with_bytes_behind_it_is_refused_and_the_connection_dropped(behind):
     tcp = Tcp()
     whole = mbap_frame(tcp.ask(1000, 0.0), 1, values(1000))
-    verdict = tcp.exchange.feed(whole + b"\x00", now_s=0.1)
-    assert verdict.answer == values(1000)
+    verdict = tcp.exchange.feed(whole + behind, now_s=0.1)
+    assert verdict.answer is None
+    assert isinstance(verdict.error, ProtocolViolationError)
     assert verdict.drop is not None
 
 
-def test_an_answer_stays_valid_when_garbage_follows_it():
+def test_the_start_of_a_late_answer_cannot_complete_a_truncated_one():
     tcp = Tcp()
-    whole = mbap_frame(tcp.ask(1000, 0.0), 1, values(1000))
-    verdict = tcp.exchange.feed(whole + b"\xff" * 9, now_s=0.1)
-    assert (verdict.answer, verdict.error) == (values(1000), None)
-    assert verdict.drop is not None
+    late = mbap_frame(tcp.ask(1000, 0.0), 1, values(1000))
+    tcp.exchange.tick(TIMEOUT_S)
+    truncated = mbap_frame(tcp.ask(2000, TIMEOUT_S), 1, values(2000))[:-3]
+    tcp.exchange.feed(truncated, now_s=TIMEOUT_S + 0.1)
+    verdict = tcp.exchange.feed(late, now_s=TIMEOUT_S + 0.2)
+    assert verdict.answer is None
+    assert isinstance(verdict.error, ProtocolViolationError)
 
 
 def test_transaction_zero_is_accepted_only_where_it_is_declared():

@@ -85,10 +85,9 @@ FAULTS = {
     "exception of another function": (lambda q: [Say(exception(q, 2).replace(b"\x83", b"\x84"))], VIOLATION),
     "garbage only": (lambda q: [Say(b"\xde\xad\xbe\xef" * 4)], VIOLATION),
     "garbage before": (lambda q: [Say(b"\xde\xad\xbe\xef" + right(q))], VIOLATION),
-    "garbage behind": (lambda q: [Say(right(q) + b"\xde\xad\xbe\xef" * 2)], RIGHT),
+    "garbage behind": (lambda q: [Say(right(q) + b"\xde\xad\xbe\xef" * 2)], VIOLATION),
     "truncated": (lambda q: [Say(right(q)[:-3])], TIMEOUT),
     "twice": (lambda q: [Say(right(q) * 2)], RIGHT),
-    "twice, in pieces": (lambda q: pieces(right(q) * 2), RIGHT),
     "in pieces": (lambda q: pieces(right(q)), RIGHT),
 }
 
@@ -132,8 +131,19 @@ def test_a_fault_is_called_by_its_name_and_the_next_requests_get_their_own_answe
         if expected is not TIMEOUT:
             assert took_s < TIMEOUT_S, "what is plain to see must not wait for the deadline"
     assert [read_values(READ_GOOD, answer) for answer in rest] == [[2000, 2001, 2002, 2003]] * 3
-    assert (statistics.violations > 0) == (expected is VIOLATION or name == "garbage behind")
+    assert (statistics.violations > 0) == (expected is VIOLATION)
     assert statistics.timeouts == (expected is TIMEOUT)
+
+
+def test_an_answer_that_comes_twice_in_pieces_is_right_or_refused_by_where_the_pieces_end():
+    first, _, rest, _ = asyncio.run(bad_then_good(lambda q: pieces(right(q) * 2)))
+    assert isinstance(first, ProtocolViolationError) or read_values(READ_BAD, first) == [
+        1000,
+        1001,
+        1002,
+        1003,
+    ]
+    assert [read_values(READ_GOOD, answer) for answer in rest] == [[2000, 2001, 2002, 2003]] * 3
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6, 10, 11, 0x77])

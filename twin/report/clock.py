@@ -9,6 +9,9 @@ from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
 __all__ = ["Clock", "Tick"]
 
 _MAX_TICKS = 11
+_SECOND_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+"""Spacings of marks in a run of a few hours at most [s]; each divides an hour."""
+_FEW_HOURS_S = 3 * SECONDS_PER_HOUR
 _HOUR_STEPS = (1, 2, 3, 4, 6, 12)
 _DAY_STEPS = (1, 2, 7, 14)
 _FEW_DAYS = 3
@@ -43,12 +46,16 @@ class Clock:
         return local_time(self.start_utc_s + step * self.dt_s)
 
     def label(self, step: int) -> str:
-        """Return e.g. ``Wed 15 Jun 2016, 12:30``."""
-        return f"{self.at(step):%a %-d %b %Y, %H:%M}"
+        """Return e.g. ``Wed 15 Jun 2016, 12:30``, with seconds where steps are not whole minutes."""
+        return f"{self.at(step):%a %-d %b %Y, {self._time_format}}"
 
     def short_label(self, step: int) -> str:
-        """Return e.g. ``15 Jun 12:30``."""
-        return f"{self.at(step):%-d %b %H:%M}"
+        """Return e.g. ``15 Jun 12:30``, with seconds where steps are not whole minutes."""
+        return f"{self.at(step):%-d %b {self._time_format}}"
+
+    @property
+    def _time_format(self) -> str:
+        return "%H:%M:%S" if self.dt_s % SECONDS_PER_MINUTE else "%H:%M"
 
     @property
     def step_text(self) -> str:
@@ -75,6 +82,8 @@ class Clock:
     def ticks(self, first: int, stop: int) -> tuple[Tick, ...]:
         """Return the marks of an axis over steps ``first`` to ``stop``, at round local times."""
         span_s = (stop - first) * self.dt_s
+        if span_s < _FEW_HOURS_S:
+            return self._second_ticks(first, span_s)
         if span_s <= _FEW_DAYS * SECONDS_PER_DAY:
             hours = next(h for h in _HOUR_STEPS if span_s / (h * SECONDS_PER_HOUR) <= _MAX_TICKS + 2)
             return self._hour_ticks(first, stop, hours)
@@ -85,6 +94,17 @@ class Clock:
 
     def _offset_s(self, moment: datetime, first: int) -> float:
         return moment.timestamp() - (self.start_utc_s + first * self.dt_s)
+
+    def _second_ticks(self, first: int, span_s: int) -> tuple[Tick, ...]:
+        every_s = next(s for s in _SECOND_STEPS if span_s / s <= _MAX_TICKS)
+        start_s = self.start_utc_s + first * self.dt_s
+        # time zones differ from UTC by whole quarters of an hour, so round local times are round in UTC too
+        moments = range(-(-start_s // every_s) * every_s, start_s + span_s + 1, every_s)
+        time_format = "%H:%M:%S" if every_s % SECONDS_PER_MINUTE else "%H:%M"
+        return tuple(
+            Tick(at_s=float(moment - start_s), label=f"{local_time(moment):{time_format}}")
+            for moment in moments
+        )
 
     def _hour_ticks(self, first: int, stop: int, hours: int) -> tuple[Tick, ...]:
         span_s = (stop - first) * self.dt_s

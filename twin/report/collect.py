@@ -23,6 +23,7 @@ from twin.report.describe import (
 from twin.report.device_series import device_run
 from twin.report.feeder_file import read_context, read_devices, read_feeder, read_scenario
 from twin.report.incomplete import judged, left_out_sentence, steps_label, verdict_words
+from twin.report.live_stored import live_run
 from twin.report.model import Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
 from twin.report.sampling import (
     common_steps,
@@ -207,6 +208,7 @@ def collect(run: RunReader) -> ReportData:
     comparison = comparison_table(KPIS, values, times, incomplete=incomplete)
     limits = context.limits
     communities = _communities(run, stored)
+    entries = read_devices(run.folder, raw)
     return ReportData(
         title=str(scenario.get("name", run.manifest.scenario)),
         description=str(scenario.get("description") or ""),
@@ -238,9 +240,15 @@ def collect(run: RunReader) -> ReportData:
         method_notes=method_notes(run.manifest, clock),
         communities=communities,
         devices=device_run(
-            read_devices(run.folder, raw),
+            entries,
             [(entry.label, entry.reader) for entry in stored],
             dt_s=context.dt_s,
+        ),
+        live=live_run(
+            run,
+            [(entry.key, entry.name, entry.reader) for entry in stored],
+            entries=entries,
+            scenario=scenario,
         ),
         extras={"scenario": text},
     )

@@ -160,9 +160,7 @@ class _Stored:
         ]
         known = {event.text for event in of_steps}
         return tuple(
-            sorted(
-                (*of_steps, *(event for event in audited if event.text not in known)), key=lambda e: e.utc
-            )
+            sorted((*of_steps, *(event for event in audited if event.text not in known)), key=lambda e: e.utc)
         )
 
     def _series(self, names: Sequence[str]) -> dict[str, WireSeries]:
@@ -213,7 +211,9 @@ def _series(reader: StrategyReader, device: str, entry: DeviceEntry) -> WireSeri
     power = _one(reader, f"{entry.axis}.p_kw", entry.axis, device)
     reactive = _one(reader, f"{entry.axis}.q_kvar", entry.axis, device)
     told = {
-        output.name: _one(reader, "state.value", Axis.STATE, f"{device} {output.name} [{_UNITS[output.name]}]")
+        output.name: _one(
+            reader, "state.value", Axis.STATE, f"{device} {output.name} [{_UNITS[output.name]}]"
+        )
         for output in entry.outputs
         if output.name in _UNITS
     }
@@ -279,7 +279,5 @@ def _curves(wired: Wired, scenario: Mapping[str, Any], found: Sequence[StrategyL
         ):
             most_kvar = float(inverter["q_max_share"]) * p_peak_kw / n
             corners = [float(inverter[key]) for key in ("v2i_pu", "v1i_pu", "v1s_pu", "v2s_pu")]
-            curves[name] = Curve(
-                vm_pu=np.array(corners), q_kvar=np.array([-most_kvar, 0.0, 0.0, most_kvar])
-            )
+            curves[name] = Curve(vm_pu=np.array(corners), q_kvar=np.array([-most_kvar, 0.0, 0.0, most_kvar]))
     return curves

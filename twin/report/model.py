@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from twin.report.clock import Clock
 from twin.report.communities.run import CommunityRun
 from twin.report.device_data import DeviceRun
+from twin.report.live_data import LiveRun
 
 __all__ = [
     "Array",
@@ -217,4 +218,6 @@ class ReportData:
     """None for a run without communities."""
     devices: DeviceRun | None = None
     """None for a run without devices that keep their own state."""
+    live: LiveRun | None = None
+    """None for a run offline."""
     extras: Mapping[str, str] = field(default_factory=dict)

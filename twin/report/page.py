@@ -14,6 +14,7 @@ from twin.report.daily import is_long
 from twin.report.devices_section import device_section
 from twin.report.document import asset, policy, render, trusted
 from twin.report.figures_map import LINE_STYLES, map_legend
+from twin.report.live_section import live_section
 from twin.report.model import Array, Card, ReportData, StrategyData
 from twin.report.panels import build_panels
 
@@ -27,6 +28,7 @@ TOC = (
     ("voltage", "Voltage"),
     ("flow", "Transformer flow, peak and loading"),
     ("day", "One day in detail"),
+    ("live", "Real time and devices on the wire"),
     ("devices", "Devices with a state of their own"),
     ("worst", "Worst nodes, lines and transformers"),
     ("each", "Each community in detail"),
@@ -117,10 +119,12 @@ def _map_data(data: ReportData, scale: tuple[float, float]) -> tuple[str, int, i
 
 
 def _toc(data: ReportData) -> tuple[tuple[str, str], ...]:
-    """Return id and title of each section; a run without communities, or devices of this kind, has none on them."""
+    """Return id and title of each section; a run without communities, real time or devices of this kind has none on them."""
     absent = {*(_OF_COMMUNITIES if data.communities is None else ())}
     if data.devices is None:
         absent.add("devices")
+    if data.live is None:
+        absent.add("live")
     return tuple(entry for entry in TOC if entry[0] not in absent)
 
 
@@ -138,6 +142,7 @@ def page(data: ReportData) -> str:
         d=data,
         c=section,
         devices=None if data.devices is None else device_section(data.devices, data.clock),
+        live=None if data.live is None else live_section(data.live, data.clock),
         css=trusted(css),
         js=trusted(js),
         csp=trusted(policy(css, js)),

@@ -1,0 +1,202 @@
+"""Which devices of a home are emulated, with which register map, and at which address."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from twin.control.base import Site
+from twin.virtual.standalone import is_loopback
+
+__all__ = ["Role", "Slot", "Wanted", "slots_of"]
+
+_NOT_EMULATED: Final = "none"
+_LARGEST_PORT: Final = 65535
+_LARGEST_UNIT: Final = 247
+_METER_ROOM_KW: Final = 25.0
+"""Room in the registers of a meter for the loads of a home [kW]."""
+
+
+class Role(StrEnum):
+    """What a device is to the home."""
+
+    METER = "meter"
+    PV = "pv"
+    BATTERY = "battery"
+    APPLIANCE = "appliance"
+
+
+_MAPS: Final[Mapping[str, str]] = MappingProxyType(
+    {Role.METER: "sunspec_meter", Role.PV: "sunspec_pv", Role.BATTERY: "sunspec_battery"}
+)
+"""Register map of each role unless the user says another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a user writes."""
+
+    home: str
+    maps: Mapping[str, str]
+    """By role, or by name of an appliance; ``none`` leaves a role out."""
+    port: int
+    ports: Mapping[str, int]
+    """By name of a device."""
+    units: Mapping[str, int]
+    """By name of a device."""
+    rated_kw: Mapping[str, float]
+    """By name: of the meter and of appliances."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One emulated device."""
+
+    name: str
+    """``meter``, ``pv``, ``battery`` (numbered from 1 where a home has several), or the appliance's own."""
+    role: Role
+    position: int
+    """Of the home, the PV generator, the battery or the appliance."""
+    map: str
+    port: int
+    """0: any free one, shared by all devices that have 0."""
+    unit: int
+    nameplate: Mapping[str, float]
+
+
+def slots_of(site: Site, wanted: Wanted) -> tuple[Slot, ...]:
+    """Return the devices of the home, meter first.
+
+    Raises:
+        ValueError: the home or a device is not known, nothing is left to emulate, or two share an address.
+    """
+    home = _home(site, wanted.home)
+    found = list(_devices(site, home, wanted))
+    names = [name for name, _, _ in found]
+    _refuse_unknown("ports", wanted.ports, names)
+    _refuse_unknown("units", wanted.units, names)
+    _refuse_unknown("rated_kw", wanted.rated_kw, [*names, Role.METER])
+    slots = tuple(
+        Slot(
+            name=name,
+            role=role,
+            position=position,
+            map=wanted.maps.get(name, wanted.maps.get(role, _MAPS.get(role, ""))),
+            port=_whole("ports", wanted.ports.get(name, wanted.port), most=_LARGEST_PORT),
+            unit=_whole("units", wanted.units.get(name, number), most=_LARGEST_UNIT),
+            nameplate=_nameplate(site, role, position, wanted=wanted, name=name),
+        )
+        for number, (name, role, position) in enumerate(found, start=1)
+    )
+    _refuse_twins(slots)
+    return slots
+
+
+def check_address(host: str, allow: Sequence[str]) -> None:
+    """Refuse an address that others can reach without a list of who may connect.
+
+    Raises:
+        ValueError: there is no such list, or an entry is not an address.
+    """
+    for entry in allow:
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"allow: {entry!r} is not an address or a network such as 192.168.1.0/24"
+            ) from None
+    if not is_loopback(host) and not allow:
+        raise ValueError(
+            f"host: {host} can be reached from other machines; say which of them may connect with "
+            "allow: [192.168.1.0/24]"
+        )
+
+
+def _home(site: Site, name: str) -> int:
+    if name in site.home_name:
+        return site.home_name.index(name)
+    raise ValueError(f"home: there is no home {name!r}{_did_you_mean(name, site.home_name)}")
+
+
+def _devices(site: Site, home: int, wanted: Wanted) -> Iterator[tuple[str, Role, int]]:
+    """Yield name, role and position of each device that is emulated."""
+    own = [position for position, at in enumerate(site.appliance_home) if at == home]
+    appliances = {site.appliance_name[position]: position for position in own}
+    _refuse_unknown("maps", wanted.maps, [*_MAPS, *appliances])
+    of_role: dict[Role, Sequence[int]] = {
+        Role.METER: [home],
+        Role.PV: [position for position, at in enumerate(site.pv_home) if at == home],
+        Role.BATTERY: [position for position, at in enumerate(site.battery_home) if at == home],
+    }
+    for role, positions in of_role.items():
+        if wanted.maps.get(role) == _NOT_EMULATED:
+            continue
+        if not positions and role in wanted.maps:
+            raise ValueError(f"maps: {wanted.home!r} has no {role}; remove the entry")
+        for number, position in enumerate(positions, start=1):
+            yield (role.value if len(positions) == 1 else f"{role}-{number}", role, position)
+    for name, position in appliances.items():
+        if wanted.maps.get(name, _NOT_EMULATED) != _NOT_EMULATED:
+            yield name, Role.APPLIANCE, position
+
+
+def _nameplate(
+    site: Site, role: Role, position: int, *, wanted: Wanted, name: str
+) -> Mapping[str, float]:
+    if role is Role.PV:
+        rated_kw = float(site.pv_rated_kw[position])
+        return {"p_rated_kw": rated_kw, "s_rated_kva": rated_kw}
+    if role is Role.BATTERY:
+        fleet = site.battery
+        return {
+            "charge_kw": float(fleet.charge_kw[position]),
+            "discharge_kw": float(fleet.discharge_kw[position]),
+            "capacity_kwh": float(fleet.capacity_kwh[position]),
+        }
+    if role is Role.APPLIANCE and name not in wanted.rated_kw:
+        raise ValueError(f"rated_kw: {name!r} has none; give what its plate says, e.g. rated_kw: {{{name}: 11}}")
+    rated_kw = wanted.rated_kw.get(name, _room_kw(site, position))
+    if isinstance(rated_kw, bool) or not isinstance(rated_kw, int | float) or not rated_kw > 0.0:
+        raise ValueError(f"rated_kw: {name}: must be a number above 0 (got {rated_kw!r})")
+    return {"p_rated_kw": float(rated_kw)}
+
+
+def _room_kw(site: Site, home: int) -> float:
+    """Return what the registers of a meter have room for: its devices at once, and loads."""
+    fleet, of_home = site.battery, site.battery_home == home
+    largest_kw = max(float(fleet.charge_kw[of_home].sum()), float(fleet.discharge_kw[of_home].sum()))
+    return _METER_ROOM_KW + largest_kw + float(site.pv_rated_kw[site.pv_home == home].sum())
+
+
+def _refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(
+                f"{what}: the home has no device {name!r}{_did_you_mean(name, known)}; it has {', '.join(known)}"
+            )
+
+
+def _refuse_twins(slots: Sequence[Slot]) -> None:
+    if not any(slot.role is not Role.METER for slot in slots):
+        raise ValueError("home: nothing is left to control; it needs a battery, a PV generator or an appliance with a map")
+    seen: dict[tuple[int, int], str] = {}
+    for slot in slots:
+        other = seen.setdefault((slot.port, slot.unit), slot.name)
+        if other != slot.name:
+            raise ValueError(
+                f"units: {other} and {slot.name} have port {slot.port} and unit {slot.unit}; give one another unit"
+            )
+
+
+def _whole(what: str, value: object, *, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{what}: must be a whole number from 0 to {most} (got {value!r})")
+    return value
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,167 @@
+"""The section of a report on real time and devices on the wire: sentences, tables and figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from twin.report.clock import Clock
+from twin.report.figures_live import distribution_figure, lateness_figure
+from twin.report.figures_wire import power_figure, q_of_v_figure, voltage_figure
+from twin.report.live_data import LiveRun, StrategyLive
+from twin.report.live_tables import (
+    device_table,
+    event_table,
+    punctuality_table,
+    readings_table,
+    wire_table,
+)
+from twin.report.model import Table
+from twin.report.panels import Panel
+
+__all__ = ["MOST_DEVICES", "LiveSection", "live_section", "uncounted"]
+
+MOST_DEVICES = 6
+"""Devices with figures, by strategy."""
+
+_MODE_WORDS = {
+    "read_only": "Real devices were read and never written to: what a strategy asked of them had no effect on them.",
+    "dry_run": "A dry run: no real device was connected. Set-points were checked and logged; the models beside the devices took "
+    "their place.",
+    "armed": "Real devices were armed and commanded by the strategy.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSection:
+    """What the section shows."""
+
+    uncounted: tuple[str, ...]
+    """Why strategies do not count."""
+    words: tuple[str, ...]
+    notes: tuple[str, ...]
+    tables: tuple[Table, ...]
+    """Punctuality first, then what the devices were and gave."""
+    punctuality: tuple[Panel, ...]
+    devices: tuple[tuple[str, tuple[Panel, ...]], ...]
+    """Heading and figures by device."""
+    events: tuple[tuple[str, Table], ...]
+    """Key of the strategy and its table."""
+
+
+def uncounted(run: LiveRun) -> tuple[str, ...]:
+    """Return a sentence on each strategy that does not count, and why."""
+    return tuple(
+        f"{strategy.label} does not count: {'; '.join(strategy.invalid)}."
+        for strategy in run.strategies
+        if strategy.invalid
+    )
+
+
+def live_section(run: LiveRun, clock: Clock) -> LiveSection:
+    """Return what the section on real time shows."""
+    tables = (device_table(run), readings_table(run), wire_table(run))
+    events = ((strategy.key, event_table(strategy, clock)) for strategy in run.strategies)
+    return LiveSection(
+        uncounted=uncounted(run),
+        words=tuple(_words(run)),
+        notes=(*run.notes, *_too_many(run)),
+        tables=(punctuality_table(run), *(table for table in tables if table is not None)),
+        punctuality=tuple(_punctuality(run, clock)),
+        devices=tuple(_devices(run, clock)),
+        events=tuple((key, table) for key, table in events if table is not None),
+    )
+
+
+def _words(run: LiveRun) -> Iterator[str]:
+    modes = dict.fromkeys(strategy.mode for strategy in run.strategies)
+    if run.replay_of:
+        yield (
+            f"A replay of {run.replay_of}: what its devices answered was read from the recording, as fast as it went. No device "
+            "was there, so there is no punctuality and no traffic of its own."
+        )
+    for mode in modes:
+        if mode in _MODE_WORDS:
+            yield _MODE_WORDS[mode]
+    if any(strategy.speed != 1.0 for strategy in run.strategies):
+        speeds = ", ".join(f"{speed:g}" for speed in dict.fromkeys(s.speed for s in run.strategies))
+        yield f"Simulated time went {speeds} times as fast as the wall clock."
+    for label, names in run.faults.items():
+        yield f"{label} shows faults on purpose: {', '.join(names)}."
+
+
+def _too_many(run: LiveRun) -> Iterator[str]:
+    without = [
+        f"{len(strategy.series) - MOST_DEVICES} devices of {strategy.label}"
+        for strategy in run.strategies
+        if len(strategy.series) > MOST_DEVICES
+    ]
+    if without:
+        yield f"Only the first {MOST_DEVICES} devices have figures; left out: {', '.join(without)}."
+
+
+def _punctuality(run: LiveRun, clock: Clock) -> Iterator[Panel]:
+    for number, strategy in enumerate(run.strategies):
+        if strategy.timing is None or not len(strategy.lateness_s):
+            continue
+        series = strategy.lateness_s, strategy.work_s
+        late_limit_s = strategy.timing["late_limit_s"]
+        yield Panel(
+            id=f"late-{number}",
+            strategy=strategy.key,
+            heading=f"Over the run: {strategy.label}",
+            svg=lateness_figure(
+                f"late-{number}", *series, late_limit_s=late_limit_s, clock=clock, label=strategy.label
+            ),
+        )
+        yield Panel(
+            id=f"spread-{number}",
+            strategy=strategy.key,
+            heading=f"Share of the steps within a time: {strategy.label}",
+            svg=distribution_figure(
+                f"spread-{number}", *series, late_limit_s=late_limit_s, label=strategy.label
+            ),
+        )
+
+
+def _devices(run: LiveRun, clock: Clock) -> Iterator[tuple[str, tuple[Panel, ...]]]:
+    names = dict.fromkeys(name for s in run.strategies for name in list(s.series)[:MOST_DEVICES])
+    for place, name in enumerate(names):
+        panels = [
+            panel
+            for number, strategy in enumerate(run.strategies)
+            if name in list(strategy.series)[:MOST_DEVICES]
+            for panel in _of_device(run, strategy, name, at=f"{place}-{number}", clock=clock)
+        ]
+        yield name, tuple(panels)
+
+
+def _of_device(run: LiveRun, strategy: StrategyLive, name: str, *, at: str, clock: Clock) -> Iterator[Panel]:
+    series, seen = strategy.series[name], strategy.seen.get(name)
+    title = f"{name}: power and command, {strategy.label}"
+    yield Panel(
+        id=f"wire-p-{at}",
+        strategy=strategy.key,
+        heading=title,
+        svg=power_figure(f"wire-p-{at}", series, clock=clock, title=title),
+    )
+    if series.axis != "pv" or (series.vm_pu is None and seen is None):
+        return
+    title = f"{name}: voltage and reactive power, {strategy.label}"
+    yield Panel(
+        id=f"wire-v-{at}",
+        strategy=strategy.key,
+        heading=title,
+        svg=voltage_figure(f"wire-v-{at}", series, seen, clock=clock, title=title),
+    )
+    if seen is None:
+        return
+    title = f"{name}: reactive power over voltage, {strategy.label}"
+    curve = run.curves.get(name)
+    yield Panel(
+        id=f"wire-q-{at}",
+        strategy=strategy.key,
+        heading=title,
+        svg=q_of_v_figure(f"wire-q-{at}", seen, curve, title=title),
+        caption="Readings of one device. While voltage and power change, they lie beside the curve: the device takes time to follow."
+        if curve is not None
+        else "Readings of one device. A curve is drawn where the scenario sets it: for virtual inverters with function q_v.",
+    )

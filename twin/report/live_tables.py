@@ -1,0 +1,249 @@
+"""Tables of a run in real time: punctuality, devices, readings, wire, and what happened."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from twin.clock import ZONE
+from twin.report.clock import Clock
+from twin.report.live_data import LiveDevice, LiveRun, Reading, StrategyLive
+from twin.report.model import Table
+from twin.report.numbers import number_text
+from twin.report.table import NO_VALUE
+
+__all__ = [
+    "MODES",
+    "MOST_EVENTS",
+    "device_table",
+    "event_table",
+    "punctuality_table",
+    "readings_table",
+    "wire_table",
+]
+
+MODES = {
+    "none": "virtual devices",
+    "dry_run": "dry run",
+    "read_only": "read only",
+    "armed": "armed",
+    "replay": "replay",
+}
+"""What a run was allowed to do to real devices, by the word in the manifest."""
+MOST_EVENTS = 60
+_SHOWN_AT_END = 10
+_MS_PER_S = 1e3
+_PERCENT = 100.0
+_TENTHS = 10.0
+
+
+def _ms(value_s: float) -> str:
+    value_ms = value_s * _MS_PER_S
+    return number_text(value_ms, 1 if value_ms < _PERCENT else 0)
+
+
+def _percent(share: float) -> str:
+    return number_text(_PERCENT * share, 1)
+
+
+def punctuality_table(run: LiveRun) -> Table:
+    """Return how each strategy kept time."""
+    head = (
+        "Strategy",
+        "Mode",
+        "A step every [s]",
+        "Steps",
+        "Late start: median [ms]",
+        "99 % within [ms]",
+        "Most [ms]",
+        "Late steps [%]",
+        "Ticks lost",
+        "Work: median [ms]",
+        "Most [ms]",
+        "Result",
+    )
+    return Table(
+        caption="Punctuality: start of each step after its deadline, and work in it",
+        head=head,
+        rows=tuple(_punctual(strategy) for strategy in run.strategies),
+        numeric=tuple(range(2, 11)),
+    )
+
+
+def _punctual(strategy: StrategyLive) -> tuple[str, ...]:
+    timing, mode = strategy.timing, MODES.get(strategy.mode, strategy.mode)
+    result = "does not count" if strategy.invalid else "counts"
+    if timing is None:
+        return (strategy.label, mode, *[NO_VALUE] * 9, result)
+    return (
+        strategy.label,
+        mode,
+        f"{timing['tick_s']:g}",
+        str(int(timing["n_steps"])),
+        _ms(timing["lateness_p50_s"]),
+        _ms(timing["lateness_p99_s"]),
+        _ms(timing["lateness_max_s"]),
+        _percent(timing["late_share"]),
+        str(int(timing["lost_ticks"])),
+        _ms(timing["work_p50_s"]),
+        _ms(timing["work_max_s"]),
+        result,
+    )
+
+
+def device_table(run: LiveRun) -> Table | None:
+    """Return who the devices were; None where none was on the wire. With several strategies, as in the first that has it."""
+    found: dict[str, LiveDevice] = {}
+    for strategy in run.strategies:
+        for device in strategy.devices:
+            known = found.setdefault(device.name, device)
+            if device.serial and not known.serial:
+                found[device.name] = device
+    rows = tuple(
+        (
+            device.name,
+            "real" if device.hardware else "virtual",
+            device.map_name,
+            device.serial or NO_VALUE,
+            device.target or NO_VALUE,
+            f"{device.stands_for:g}",
+            number_text(device.alpha, 2),
+        )
+        for device in found.values()
+    )
+    if not rows:
+        return None
+    head = (
+        "Device",
+        "Kind",
+        "Register map",
+        "Serial number",
+        "Address",
+        "Stands for",
+        "Share of a voltage change told",
+    )
+    return Table(caption="Devices on the wire", head=head, rows=rows, numeric=(5, 6))
+
+
+def readings_table(run: LiveRun) -> Table | None:
+    """Return what the simulation used for each signal; None where it used none."""
+    rows = tuple(
+        (
+            device.name,
+            reading.signal,
+            strategy.label,
+            *_counts(reading),
+        )
+        for strategy in run.strategies
+        for device in strategy.devices
+        for reading in device.readings
+    )
+    if not rows:
+        return None
+    return Table(
+        caption="What the run used for each signal, in steps",
+        head=(
+            "Device",
+            "Signal",
+            "Strategy",
+            "Live",
+            "Held",
+            "From the model",
+            "Safe value",
+            "Not live [%]",
+            "Oldest reading used [s]",
+        ),
+        rows=rows,
+        numeric=tuple(range(3, 9)),
+    )
+
+
+def _counts(reading: Reading) -> tuple[str, ...]:
+    steps = (reading.live, reading.held, reading.model, reading.safe)
+    return (*map(str, steps), _percent(reading.share_not_live), number_text(reading.oldest_s, 1))
+
+
+def wire_table(run: LiveRun) -> Table | None:
+    """Return what passed on the wire and what was written, by device and strategy; None where nothing is recorded."""
+    rows = []
+    for strategy in run.strategies:
+        for device in strategy.devices:
+            traffic, writes = strategy.traffic.get(device.name), strategy.writes.get(device.name)
+            if traffic is None and writes is None:
+                continue
+            passed: list[str] = [NO_VALUE] * 5
+            if traffic is not None:
+                trips = traffic.round_trip_s
+                times = (
+                    [_ms(float(np.quantile(trips, share))) for share in (0.5, 0.99, 1.0)]
+                    if len(trips)
+                    else [NO_VALUE] * 3
+                )
+                passed = [str(traffic.requests), str(traffic.unanswered), *times]
+            counts = (
+                (0,) * 5
+                if writes is None
+                else (
+                    writes.commands + writes.dry,
+                    writes.refreshes,
+                    writes.other,
+                    writes.not_confirmed,
+                    writes.refused,
+                )
+            )
+            rows.append((device.name, strategy.label, *passed, *map(str, counts)))
+    if not rows:
+        return None
+    return Table(
+        caption="On the wire: requests and answers, and what the audit has of writes",
+        head=(
+            "Device",
+            "Strategy",
+            "Requests",
+            "Unanswered",
+            "Round trip: median [ms]",
+            "99 % within [ms]",
+            "Most [ms]",
+            "Writes: commands",
+            "Refreshes",
+            "Releases",
+            "Not confirmed",
+            "Refused",
+        ),
+        rows=tuple(rows),
+        numeric=tuple(range(2, 12)),
+    )
+
+
+def event_table(strategy: StrategyLive, clock: Clock) -> Table | None:
+    """Return what happened, in order of time; of very many the first and the last. None where nothing did."""
+    events = strategy.events
+    if not events:
+        return None
+    left_out = max(len(events) - MOST_EVENTS, 0)
+    first = MOST_EVENTS - _SHOWN_AT_END
+    shown: Sequence[int] = range(len(events))
+    if left_out:
+        shown = [*range(first), *range(len(events) - _SHOWN_AT_END, len(events))]
+    rows = []
+    for at in shown:
+        if left_out and at == len(events) - _SHOWN_AT_END:
+            rows.append(("\u2026", "", f"{left_out} more events, in events.jsonl and the audit of the run"))
+        event = events[at]
+        rows.append(
+            (
+                _wall_time(event.utc),
+                NO_VALUE if event.step is None else clock.short_label(event.step),
+                event.text,
+            )
+        )
+    return Table(
+        caption=f"What happened: {strategy.label}",
+        head=("Wall clock", "Simulated time", "Event"),
+        rows=tuple(rows),
+    )
+
+
+def _wall_time(utc: str) -> str:
+    moment = datetime.fromisoformat(utc).astimezone(ZONE)
+    return f"{moment:%H:%M:%S}.{int(moment.microsecond / 1e6 * _TENTHS)}"
