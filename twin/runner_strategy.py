@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from twin.errors import StoreError, TwinError
+from twin.external.seam import metered
 from twin.kpis import KPIS, KpiAccumulator, KpiValue, Verdict, verdicts
 from twin.live.session import LiveOptions, LiveSession, LiveTold
 from twin.live.strategy import open_session
@@ -158,7 +159,7 @@ class _Work:
             controller=self.controller,
             site=prepared.site,
             forecast=self._forecast,
-            sink=self.writer,
+            sink=metered(self.writer, self.controller, prepared.plant),
             external=prepared.external,
         )
         session = self._session

@@ -229,10 +229,10 @@ class Bench:
         self._go.clear()
         async with self._turn:
             pass
+        self._forget()
         try:
             yield
         finally:
-            self._forget()
             self._go.set()
 
     @contextlib.asynccontextmanager

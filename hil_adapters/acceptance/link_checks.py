@@ -8,6 +8,7 @@ from hil_adapters.acceptance.results import CheckResult, failed, not_applicable,
 from hil_adapters.device.events import SessionState
 from hil_adapters.errors import ExceptionReplyError, HilError, LinkError, LinkLostError, LinkTimeoutError
 from hil_adapters.maps.codec import register_count
+from hil_adapters.maps.schema import Access, Point, RegisterMap
 from hil_adapters.wire.base import SerialTarget, Table
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request
@@ -47,7 +48,7 @@ async def _second_client(bench: Bench) -> CheckResult:
     if isinstance(session.target, SerialTarget):
         return not_applicable(name, "a serial line has one client")
     before, link = session.connection, open_link(session.target)
-    point = next(iter(session.map.points))
+    point = _any_point(session.map)
     request = read_request(point.table, point.address, register_count(point))
     try:
         await link.open()
@@ -75,10 +76,15 @@ async def _second_client(bench: Bench) -> CheckResult:
     return passed(name, f"a second client {seen}{note}", value=seen)
 
 
+def _any_point(register_map: RegisterMap) -> Point:
+    """Return a point that can be read."""
+    return next(point for point in register_map.points if point.access is not Access.WRITE)
+
+
 async def _absent_register(bench: Bench) -> CheckResult:
     """Ask for a register that the map does not have: the device must say so, and go on answering."""
     name, session = "wrong request", bench.session
-    point = next(iter(session.map.points))
+    point = _any_point(session.map)
     used = {
         address
         for each in session.map.points

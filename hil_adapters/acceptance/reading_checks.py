@@ -185,13 +185,13 @@ async def with_meter(
         await meter.poll("fast")
         await meter.poll("slow")
         await bench.wait(bench.options.poll_s)
-        for name in ours:
+        for name, readings in ours.items():
             sample = meter.signals().get(name)
             value = bench.session.signals().get(name)
             if sample is not None and sample.quality is Quality.GOOD:
                 theirs[name].append((sample.received_s, sample.value))
             if value is not None and value.quality <= Quality.UNCERTAIN:
-                ours[name].append((value.received_s, value.value))
+                readings.append((value.received_s, value.value))
     apart_s = 2.0 * bench.options.poll_s + bench.session.timeout_s
     return [
         _power(bench, ours["p_kw"], theirs["p_kw"], apart_s),

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from hil_adapters.device.events import Cycle, Event, EventKind, SessionState
 from hil_adapters.device.exchange import Exchange, PlannedWrite, WriteLog
+from hil_adapters.device.freshness import limit_age
 from hil_adapters.device.identifying import identify
 from hil_adapters.device.identity import Identity, check_same, check_serial
-from hil_adapters.device.poller import SLOW_EVERY, run_polling
+from hil_adapters.device.poller import run_polling
 from hil_adapters.device.pool import LinkPool, SharedLink
 from hil_adapters.device.reading import GroupReader
 from hil_adapters.device.readings import Group, Readings
@@ -29,8 +30,6 @@ __all__ = ["DeviceSession", "PlannedWrite", "WriteLog"]
 
 _MOST_EVENTS = 1000
 """Older events that nobody took are dropped."""
-_OLD_PERIODS = 3
-"""A sample is stale when it is older than this many of its periods."""
 
 
 class DeviceSession:
@@ -143,7 +142,7 @@ class DeviceSession:
 
     @property
     def values(self) -> Mapping[str, Sample]:
-        """Samples by point, as of this moment: those older than three of their periods are stale."""
+        """Samples by point, as of this moment; those are stale that :mod:`hil_adapters.device.freshness` calls so."""
         return self._readings.samples(self._clock())
 
     @property
@@ -235,8 +234,14 @@ class DeviceSession:
             poll_s: period of the fast points [s].
             on_cycle: is awaited after every period, with or without an answer.
         """
-        self._readings.limit_age(fast_s=_OLD_PERIODS * poll_s, slow_s=_OLD_PERIODS * SLOW_EVERY * poll_s)
-        await run_polling(self, poll_s=poll_s, on_cycle=on_cycle, clocks=self._clocks)
+
+        async def polled(cycle: Cycle) -> None:
+            pause_s = self._map_file.link.min_interval_s
+            limit_age(self._readings, self.statistics.latency, poll_s=poll_s, min_interval_s=pause_s)
+            if on_cycle is not None:
+                await on_cycle(cycle)
+
+        await run_polling(self, poll_s=poll_s, on_cycle=polled, clocks=self._clocks)
 
     async def give_up(self, reason: str) -> None:
         """Treat the device as gone; the connection is closed unless something still answers on it."""

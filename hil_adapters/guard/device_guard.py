@@ -24,6 +24,9 @@ _TURN_S = 0.25
 _TURNS_IN_WATCHDOG = 9.0
 _TRIP_S = 5.0
 """How long a trip waits to tell whether the safe state is there [s]; the guard goes on trying after that."""
+_FOREIGN_S = 30.0
+"""How long something else may answer, to which nothing is written, before it trips [s]: a device that starts, or a line that
+is disturbed, can look like another one and is itself again when it is asked anew."""
 _LET_GO_S = 10.0
 """How long a stop waits for the safe state of a device that does not answer [s]; then its own watchdog must do it."""
 
@@ -73,6 +76,7 @@ class DeviceGuard:
         self._signals = session.signals()
         self._connection = 0
         self._read_on = 0
+        self._foreign_since_s: float | None = None
         self._letting_go: str | None = None
         self._safe = asyncio.Event()
         self._safe.set()
@@ -220,7 +224,7 @@ class DeviceGuard:
         """End the armed state where its conditions are over."""
         feed = self._shared.feed
         breach = measured_breach(self.config.limits, self._signals)
-        if self._session.state is SessionState.FOREIGN:
+        if self._foreign_for_s(now_s) > _FOREIGN_S:
             self._trip("another device, firmware or register map answers")
         elif breach is not None:
             self._trip(breach)
@@ -232,6 +236,16 @@ class DeviceGuard:
             self.disarm("the run has finished no step in time")
         elif self.states.has_expired(now_s=now_s):
             self.disarm("the time for which it was armed is over")
+
+    def _foreign_for_s(self, now_s: float) -> float:
+        """Return for how long something else answers than the configured device [s]; 0 where it does not."""
+        if self.is_identified:
+            self._foreign_since_s = None
+        elif self._session.state is SessionState.FOREIGN:
+            if self._foreign_since_s is None:
+                self._foreign_since_s = now_s
+            return now_s - self._foreign_since_s
+        return 0.0
 
     # ------------------------------------------------------------------ safe state
 

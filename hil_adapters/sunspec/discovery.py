@@ -66,9 +66,12 @@ class _Reader:
                 raise
             return None
 
-    async def _read(self, request: bytes) -> list[int]:
+    async def open(self) -> None:
+        """Connect where nothing is known yet of the device; in the middle of its chain another end might answer."""
         if not self._link.is_open:
             await self._link.open()
+
+    async def _read(self, request: bytes) -> list[int]:
         answer = await self._link.request(self._unit, request, timeout_s=self._timeout_s)
         return read_values(request, answer)
 
@@ -88,8 +91,9 @@ async def discover(
         timeout_s: for each request [s].
 
     Raises:
-        MapError: there is no 'SunS', or the chain does not end.
-        LinkError: the device did not answer, or answered wrongly.
+        MapError: every base was answered and none with 'SunS', or the chain does not end.
+        LinkError: the device did not answer, or answered wrongly; or the connection was lost on the way, then it is begun
+            again from the start.
     """
     reader = _Reader(link, unit, timeout_s)
     base = await _base(reader, bases)
@@ -109,23 +113,30 @@ async def discover(
 
 
 async def _base(reader: _Reader, bases: Sequence[int]) -> int:
-    unclear: list[LinkError] = []
+    unclear: dict[int, LinkTimeoutError | ExceptionReplyError] = {}
     for base in bases:
+        await reader.open()
         try:
             if await _has_marker(reader, base):
                 return base
         except LinkTimeoutError as exc:
-            unclear.append(exc)
+            unclear[base] = exc
         except ExceptionReplyError as exc:
             if exc.code in _NOT_THERE_YET:
                 raise
-            unclear.append(exc)
-    if unclear and len(unclear) == len(bases):
-        raise unclear[-1]
-    tried = ", ".join(str(base) for base in bases)
-    raise MapError(
-        f"{reader.where}: no 'SunS' at {tried}; check the unit, switch SunSpec on in the device, or use a map of its maker"
-    )
+            unclear[base] = exc
+    remedy = "check the unit, switch SunSpec on in the device, or use a map of its maker"
+    absent = ", ".join(str(base) for base in bases if base not in unclear)
+    if unclear:
+        # one base without an answer is enough: the device may have its models there
+        base, error = next(iter(unclear.items()))
+        if not absent:
+            raise error
+        text = f"{error}; there is no 'SunS' at {absent}, and {base} is not known; where that lasts {remedy}"
+        if isinstance(error, ExceptionReplyError):
+            raise ExceptionReplyError(error.code, text) from error
+        raise LinkTimeoutError(text) from error
+    raise MapError(f"{reader.where}: no 'SunS' at {absent}; {remedy}")
 
 
 async def _has_marker(reader: _Reader, base: int) -> bool:

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from outside import program
 from virtual_hosts import LIMIT, polled, written
 
 from hil_adapters.device.identity import Identity
@@ -35,6 +37,7 @@ __all__ = [
     "SERIAL",
     "TIMER_S",
     "Bench",
+    "Cable",
     "Inverter",
     "Run",
     "alive",
@@ -135,6 +138,21 @@ class Inverter:
         """Whether a limit is enabled."""
         return self.holds(ENABLED) == 1
 
+    @contextlib.contextmanager
+    def through_socat(self) -> Iterator["Cable"]:
+        """Give a cable to it."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        listening = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"
+        with subprocess.Popen(
+            [program("socat"), listening, f"TCP:127.0.0.1:{self.port}"], start_new_session=True
+        ) as process:
+            try:
+                until(lambda: _listens(port), "the cable is there")
+                yield Cable(port, process.pid)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+
     def mark(self) -> None:
         """Leave a value that any command of a guardian would replace; nothing is enabled by it."""
         assert written(self.port, TIMER, _MARK_S) == 0
@@ -148,13 +166,37 @@ class Inverter:
 _MARK_S = 1234
 
 
+@dataclass(frozen=True)
+class Cable:
+    """A forwarding program between a run and a device; stopped, it is a network that is cut."""
+
+    port: int
+    group: int
+
+    def cut(self) -> None:
+        """Let nothing through; connections stay open."""
+        os.killpg(self.group, signal.SIGSTOP)
+
+    def mend(self) -> None:
+        """Let everything through, also what waited."""
+        os.killpg(self.group, signal.SIGCONT)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def served_inverter() -> Iterator[Inverter]:
+def served_inverter(port: int = 0) -> Iterator[Inverter]:
     """Serve an inverter with full sun; it belongs to nobody's run."""
     settings = {"serial": SERIAL, "p_rated_kw": RATED_KW, "s_rated_kva": RATED_KW * 1.1}
     given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     with subprocess.Popen(
-        [sys.executable, "-m", "twin", "device", "serve", "sunspec_pv", "--port", "0", "--json", *given],
+        [sys.executable, "-m", "twin", "device", "serve", "sunspec_pv", "--port", str(port), "--json", *given],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -238,7 +280,7 @@ class Bench:
 
     folder: Path
     runtime: Path
-    port: int
+    port: int | None
 
     @property
     def results(self) -> Path:
@@ -297,13 +339,14 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(folder: Path, port: int) -> Iterator[Bench]:
-    """Give a bench for the inverter at ``port``, with a quick map and its acceptance report."""
+def bench(folder: Path, port: int | None) -> Iterator[Bench]:
+    """Give a bench, for the inverter at ``port`` with a quick map and its acceptance report."""
     text = map_file("sunspec_pv").read_text(encoding="utf-8")
     assert text.count("timeout_s: 30") == 2
     map_ = folder / "inverter.yaml"
     map_.write_text(text.replace("timeout_s: 30", f"timeout_s: {TIMER_S}"), encoding="utf-8")
     (folder / "limiter.py").write_text(STRATEGY, encoding="utf-8")
-    write_acceptance(folder / "acceptance.json", map_, port)
+    if port is not None:
+        write_acceptance(folder / "acceptance.json", map_, port)
     with tempfile.TemporaryDirectory(prefix="live-") as runtime:  # short: it holds a socket
         yield Bench(folder, Path(runtime), port)

@@ -203,6 +203,36 @@ def test_the_age_alone_makes_a_sample_stale() -> None:
     assert old.received_s == fresh.received_s
 
 
+def test_samples_are_fresh_where_the_pauses_of_the_map_are_longer_than_the_poll_period() -> None:
+    """Six fast values one by one with pauses of 0.5 s and one slow one take 3.5 s, or 18 periods of 0.2 s."""
+    time = ManualTime()
+    points = [a_point(f"x{at}", 20 + at) for at in range(6)]
+    slow = [a_point(f"y{at}", 40 + at, group="slow") for at in range(10)]
+    bank = MemoryBank({1: dict.fromkeys(range(60), 1)})
+    map_ = a_map(*points, *slow, link={"max_registers": 1, "min_interval_s": 0.5})
+    seen: list[set[Quality]] = []
+
+    async def body(session: DeviceSession) -> Any:
+        async def note(cycle: Cycle) -> None:
+            seen.append({sample.quality for sample in session.values.values()})
+            if len(seen) == 30:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await session.run(0.2, note)
+        newest_s = max(sample.received_s for sample in session.values.values())
+        oldest_s = min(session.values[point.name].received_s for point in points)
+        time.now_s = oldest_s + 3 * 3.6
+        on_the_edge = session.values["x0"].quality
+        time.now_s = newest_s + 3 * 3.6 + 0.1
+        return on_the_edge, [session.values[point.name].quality for point in points]
+
+    on_the_edge, old = run_with(bank, map_, body, time=time)
+    assert seen == [{Quality.GOOD}] * 30
+    assert on_the_edge is Quality.GOOD
+    assert old == [Quality.STALE] * 6, "a device that has gone is still noticed by its age"
+
+
 def test_points_that_do_not_exist_are_found_reported_once_and_not_asked_for_again() -> None:
     points = [a_point(f"x{at}", at) for at in range(200, 208)]
     bank = a_bank()

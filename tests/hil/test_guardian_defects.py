@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from guard_rig import ENABLED, Rig, config_for, guard_place, running_inverter
 
+from hil_adapters.guard import device_guard
 from hil_adapters.guard.assembling import assembled
 from hil_adapters.guard.device_guard import DeviceGuard
 from hil_adapters.guard.feed import Feed
@@ -76,6 +77,32 @@ def test_a_defect_in_the_guard_ends_it_with_the_device_released(
     assert "Defect" in report.reason
     assert report.devices["roof"].released
     assert (rig.writes()[-1]["address"], rig.writes()[-1]["values"]) == (ENABLED, [0])
+
+
+async def exchanged(config: GuardianConfig, rig: Rig) -> FinalReport:
+    with assembled(config) as devices:
+        guardian = Guardian(config, devices, clock_with_sleep=time.monotonic)
+        life = asyncio.create_task(guardian.run())
+        guard = devices.guards["roof"]
+        await limited(guard, devices.feed)
+        rig.process.kill()
+        await reached(lambda: not guard.image().commanded)
+        with running_inverter(config.folder.parent, rig.port, serial="SN-9"):
+            await reached(lambda: guard.states.state is GuardState.TRIPPED)
+            guardian.end("the test is over")
+            return await life
+
+
+def test_another_device_that_goes_on_answering_trips(
+    place: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_guard, "_FOREIGN_S", 0.2)
+    config = config_for(place, rig.port, feed_timeout_s=PATIENCE_S)
+    report = asyncio.run(exchanged(config, rig))
+    assert report.devices["roof"].state is GuardState.TRIPPED
+    assert any("tripped: another device" in event for event in report.events)
+    # the last write is one of the limit: to the other device nothing went, not even a release
+    assert rig.writes()[-1]["values"] != [0]
 
 
 async def slept(config: GuardianConfig) -> tuple[FinalReport, GuardState]:

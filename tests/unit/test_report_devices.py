@@ -56,6 +56,7 @@ CELL = DeviceEntry(
     origin="a model in arrays",
     outputs=(DeviceOutput(name="temp", unit="degC"),),
 )
+BUSES = [f"bus {at}" for at in range(1000)]
 LOAD_KW = np.array([[9.0, 1.0, 0.0], [9.0, 1.0, 2.0], [9.0, 0.0, 2.0], [9.0, 0.0, 0.0]])
 BATTERY_KW = np.array([[4.0], [0.0], [-2.0], [-1.0]])
 STATE = np.array([[0.5, 0.5, 20.0], [0.25, 0.75, 21.0], [0.25, 1.0, 26.0], [0.5, 0.5, 25.0]])
@@ -195,10 +196,11 @@ def test_a_run_without_such_devices_has_no_section(store: Store) -> None:
 
 def test_what_the_run_folder_says_of_the_devices_is_read_back(tmp_path: Path) -> None:
     plant = Shelf(tmp_path).plant("  - {kind: water_heater, share: 50 %, draw: generated, litres_day: 150}\n")
-    (entry,) = read_devices(tmp_path, json.loads(json.dumps({"own_state": own_state(plant)})))
+    (entry,) = read_devices(tmp_path, json.loads(json.dumps({"own_state": own_state(plant, BUSES)})))
     (plan,) = plant.blocks
     assert (entry.label, entry.axis, entry.origin) == (plan.label, Axis.LOAD, "a model in arrays")
     assert entry.devices == tuple(plant.load_name[at] for at in plan.position)
+    assert entry.buses == tuple(BUSES[plant.load_bus[at]] for at in plan.position)
     names = [f"{device} {o.name} [{o.unit}]" for o in entry.outputs for device in entry.devices]
     assert names == [stored.name for stored in plant.stored_outputs]
 

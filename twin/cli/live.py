@@ -113,7 +113,8 @@ def replay(
         check_out(out)
         folder = latest_run(run)
         loaded = load_scenario(folder / layout.SCENARIO)
-        if not any(getattr(entry.spec, "as_", None) in {"virtual", "hardware"} for entry in loaded.devices):
+        names = loaded.scenario.strategies
+        if not any((folder / name / layout.DEVICES).is_dir() for name in names):
             raise InputError(f"{run}: had no devices on the wire; run its scenario again with `twin run`")
         options = RunOptions(
             strategies=strategy, out=out, changed={"replay": str(folder)}, replay=folder.resolve()

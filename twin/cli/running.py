@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ def run_and_show(
     from twin.report import write_report
     from twin.runner import run
 
+    if not quiet:
+        options = replace(options, live=replace(options.live, say=console.say))
     if json_out:
         # what a strategy prints must not mix with the JSON
         with contextlib.redirect_stdout(sys.stderr):

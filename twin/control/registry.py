@@ -32,6 +32,7 @@ BUILTIN: Mapping[str, str] = MappingProxyType(
         "cems_mpc": "twin.control.community_mpc:CemsMpc",
         "aggregator_mpc": "twin.control.community_mpc:AggregatorMpc",
         "aggregator_msd_mpc": "twin.control.community_mpc:AggregatorMsdMpc",
+        "external": "twin.external.controller:External",
     }
 )
 """Built-in strategies and where they are, imported only when used."""

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
 from hil_adapters.errors import HilError
@@ -60,11 +60,15 @@ class Server:
         """
         loop = self._loop
         if loop is None or self._failed is not None or not self._thread.is_alive():
-            raise RunError(f"emulated devices: the server has ended ({self._failed}); run again") from self._failed
+            raise RunError(
+                f"emulated devices: the server has ended ({self._failed}); run again"
+            ) from self._failed
         done: Future[T] = Future()
         loop.call_soon_threadsafe(_fulfil, done, work)
         try:
             return done.result(_PATIENCE_S)
+        except HilError as error:
+            raise RunError(f"emulated devices: {error}") from error
         except TimeoutError:
             raise RunError(
                 f"emulated devices: no answer within {_PATIENCE_S:g} s; use fewer clients or a less busy machine"
@@ -74,7 +78,8 @@ class Server:
         """End the thread; open connections are closed."""
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None and self._thread.is_alive():
-            loop.call_soon_threadsafe(stop.set)
+            with suppress(RuntimeError):  # it ended in between
+                loop.call_soon_threadsafe(stop.set)
         self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from twin.control.base import Site
 from twin.virtual.standalone import is_loopback
 
-__all__ = ["Role", "Slot", "Wanted", "slots_of"]
+__all__ = ["Role", "Slot", "Wanted", "check_address", "slots_of"]
 
 _NOT_EMULATED: Final = "none"
 _LARGEST_PORT: Final = 65535
@@ -143,9 +143,7 @@ def _devices(site: Site, home: int, wanted: Wanted) -> Iterator[tuple[str, Role,
             yield name, Role.APPLIANCE, position
 
 
-def _nameplate(
-    site: Site, role: Role, position: int, *, wanted: Wanted, name: str
-) -> Mapping[str, float]:
+def _nameplate(site: Site, role: Role, position: int, *, wanted: Wanted, name: str) -> Mapping[str, float]:
     if role is Role.PV:
         rated_kw = float(site.pv_rated_kw[position])
         return {"p_rated_kw": rated_kw, "s_rated_kva": rated_kw}
@@ -157,7 +155,9 @@ def _nameplate(
             "capacity_kwh": float(fleet.capacity_kwh[position]),
         }
     if role is Role.APPLIANCE and name not in wanted.rated_kw:
-        raise ValueError(f"rated_kw: {name!r} has none; give what its plate says, e.g. rated_kw: {{{name}: 11}}")
+        raise ValueError(
+            f"rated_kw: {name!r} has none; give what its plate says, e.g. rated_kw: {{{name}: 11}}"
+        )
     rated_kw = wanted.rated_kw.get(name, _room_kw(site, position))
     if isinstance(rated_kw, bool) or not isinstance(rated_kw, int | float) or not rated_kw > 0.0:
         raise ValueError(f"rated_kw: {name}: must be a number above 0 (got {rated_kw!r})")
@@ -181,7 +181,9 @@ def _refuse_unknown(what: str, given: Mapping[str, Any], known: Sequence[str]) -
 
 def _refuse_twins(slots: Sequence[Slot]) -> None:
     if not any(slot.role is not Role.METER for slot in slots):
-        raise ValueError("home: nothing is left to control; it needs a battery, a PV generator or an appliance with a map")
+        raise ValueError(
+            "home: nothing is left to control; it needs a battery, a PV generator or an appliance with a map"
+        )
     seen: dict[tuple[int, int], str] = {}
     for slot in slots:
         other = seen.setdefault((slot.port, slot.unit), slot.name)

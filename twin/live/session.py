@@ -72,6 +72,8 @@ class LiveOptions:
     mode: LiveMode = LiveMode.NONE
     confirm: Callable[[HilSlot], str] = lambda _: ""
     """Asks a person to type name and serial number of a device that is to be armed."""
+    say: Callable[[str], None] = lambda _: None
+    """Shows a person what they must know while the run starts, such as addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

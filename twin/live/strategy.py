@@ -1,25 +1,20 @@
 """Which strategies run in real time, and with what around them."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from twin.control.base import Controller
+from twin.external.seam import Around, Outside
 from twin.live.session import LiveOptions, LiveSession, live_session, replay_session
 from twin.prepare import Prepared
+from twin.results import layout
 
-__all__ = ["Outside", "open_session"]
+__all__ = ["open_session"]
 
-
-@runtime_checkable
-class Outside(Protocol):
-    """A controller that someone outside this program decides for; it needs real time and is open while it is used."""
-
-    def opened(self, *, speed: float, tell: Callable[[int, str], None]) -> AbstractContextManager[object]:
-        """Return what lets the outside in while it is entered."""
-        ...
+_OUTSIDE = "outside"
+"""Folder among those of the devices for what a controller with an outside keeps."""
 
 
 def open_session(
@@ -44,15 +39,26 @@ def open_session(
         tell: is given a step and what happened, in words.
     """
     plan, spec = prepared.hil, prepared.loaded.scenario.live
-    outside = isinstance(controller, Outside)
-    if not plan and not outside:
-        return None
     if recorded is not None:
+        if isinstance(controller, Outside):
+            closing.enter_context(controller.replayed(recorded / layout.DEVICES / _OUTSIDE))
+        if not plan:
+            return None
         again = replay_session(plan, spec, recorded=recorded, folder=folder, tell=tell)
         return replace(again, loop=prepared.loop)
+    if not plan and not isinstance(controller, Outside):
+        return None
+    if isinstance(controller, Outside):
+        around = Around(
+            speed=spec.speed,
+            folder=folder / layout.DEVICES / _OUTSIDE,
+            base_dir=prepared.loaded.base_dir,
+            tell=tell,
+            say=live.say,
+        )
+        # first, because it may wait for someone; until the session is there a Ctrl-C ends the waiting at once
+        closing.enter_context(controller.opened(around))
     session = closing.enter_context(
         live_session(plan, spec, live, dt_s=prepared.plant.dt_s, folder=folder, tell=tell)
     )
-    if isinstance(controller, Outside):
-        closing.enter_context(controller.opened(speed=spec.speed, tell=tell))
     return replace(session, loop=prepared.loop)

@@ -23,6 +23,7 @@ from twin.report.describe import (
 from twin.report.device_series import device_run
 from twin.report.feeder_file import read_context, read_devices, read_feeder, read_scenario
 from twin.report.incomplete import judged, left_out_sentence, steps_label, verdict_words
+from twin.report.live_section import live_facts
 from twin.report.live_stored import live_run
 from twin.report.model import Array, Card, FeederMap, IntArray, ReportData, StrategyData, VoltageBand
 from twin.report.sampling import (
@@ -209,10 +210,16 @@ def collect(run: RunReader) -> ReportData:
     limits = context.limits
     communities = _communities(run, stored)
     entries = read_devices(run.folder, raw)
+    live = live_run(
+        run,
+        [(entry.key, entry.name, entry.reader) for entry in stored],
+        entries=entries,
+        scenario=scenario,
+    )
     return ReportData(
         title=str(scenario.get("name", run.manifest.scenario)),
         description=str(scenario.get("description") or ""),
-        facts=facts(run.manifest, clock, raw),
+        facts=(*facts(run.manifest, clock, raw), *(() if live is None else live_facts(live))),
         problem=problem(run.manifest, {entry.key: entry.n_steps for entry in stored}),
         clock=clock,
         band=VoltageBand(vm_min_pu=limits.vm_min_pu, vm_max_pu=limits.vm_max_pu),
@@ -244,11 +251,6 @@ def collect(run: RunReader) -> ReportData:
             [(entry.label, entry.reader) for entry in stored],
             dt_s=context.dt_s,
         ),
-        live=live_run(
-            run,
-            [(entry.key, entry.name, entry.reader) for entry in stored],
-            entries=entries,
-            scenario=scenario,
-        ),
+        live=live,
         extras={"scenario": text},
     )

@@ -17,7 +17,8 @@ _MOST_POINTS = 500
 _MS_PER_S = 1e3
 _NEAR = 2.0
 """The limit is drawn where it is at most this many times the largest value."""
-_DECADES_MS = (1e-3, 1e5)
+_LEAST_MS = 1e-3
+_ROUND = 1e-9
 _LINES = (("start after the deadline", 0), ("work in the step", 1))
 _QUANTILES = 200
 _FEW_MS = 100.0
@@ -85,11 +86,9 @@ def distribution_figure(
     """
     limit_ms = late_limit_s * _MS_PER_S
     # what is shorter than a microsecond is drawn as one
-    series = [np.maximum(values * _MS_PER_S, _DECADES_MS[0]) for values in (lateness_s, work_s)]
-    low = np.floor(np.log10(min(float(values.min()) for values in series)))
-    high = min(
-        np.ceil(np.log10(max(limit_ms, *(float(values.max()) for values in series)) + 1e-9)), np.log10(1e6)
-    )
+    series = [np.maximum(values * _MS_PER_S, _LEAST_MS) for values in (lateness_s, work_s)]
+    low = np.floor(np.log10(min(float(values.min()) for values in series)) + _ROUND)
+    high = np.ceil(np.log10(max(limit_ms, *(float(values.max()) for values in series))) - _ROUND)
     drawing = Drawing(
         name=name,
         width=_WIDTH,

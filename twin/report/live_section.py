@@ -8,8 +8,10 @@ from twin.report.figures_live import distribution_figure, lateness_figure
 from twin.report.figures_wire import power_figure, q_of_v_figure, voltage_figure
 from twin.report.live_data import LiveRun, StrategyLive
 from twin.report.live_tables import (
+    MODES,
     device_table,
     event_table,
+    ms_text,
     punctuality_table,
     readings_table,
     wire_table,
@@ -17,7 +19,7 @@ from twin.report.live_tables import (
 from twin.report.model import Table
 from twin.report.panels import Panel
 
-__all__ = ["MOST_DEVICES", "LiveSection", "live_section", "uncounted"]
+__all__ = ["MOST_DEVICES", "LiveSection", "live_facts", "live_section", "uncounted"]
 
 MOST_DEVICES = 6
 """Devices with figures, by strategy."""
@@ -54,6 +56,18 @@ def uncounted(run: LiveRun) -> tuple[str, ...]:
         for strategy in run.strategies
         if strategy.invalid
     )
+
+
+def live_facts(run: LiveRun) -> tuple[tuple[str, str], ...]:
+    """Return label and value for the title block."""
+    if run.replay_of:
+        return (("Real time", f"replay of {run.replay_of}"),)
+    timings = [strategy.timing for strategy in run.strategies if strategy.timing is not None]
+    if not timings:
+        return ()
+    worst_s, lost = max(t["lateness_p99_s"] for t in timings), sum(int(t["lost_ticks"]) for t in timings)
+    modes = ", ".join(dict.fromkeys(MODES.get(strategy.mode, strategy.mode) for strategy in run.strategies))
+    return (("Real time", f"{modes}; 99 % of the steps within {ms_text(worst_s)} ms, {lost} ticks lost"),)
 
 
 def live_section(run: LiveRun, clock: Clock) -> LiveSection:

@@ -17,6 +17,7 @@ __all__ = [
     "MOST_EVENTS",
     "device_table",
     "event_table",
+    "ms_text",
     "punctuality_table",
     "readings_table",
     "wire_table",
@@ -37,7 +38,8 @@ _PERCENT = 100.0
 _TENTHS = 10.0
 
 
-def _ms(value_s: float) -> str:
+def ms_text(value_s: float) -> str:
+    """Return a time in milliseconds, without its unit."""
     value_ms = value_s * _MS_PER_S
     return number_text(value_ms, 1 if value_ms < _PERCENT else 0)
 
@@ -51,6 +53,7 @@ def punctuality_table(run: LiveRun) -> Table:
     head = (
         "Strategy",
         "Mode",
+        "Result",
         "A step every [s]",
         "Steps",
         "Late start: median [ms]",
@@ -60,13 +63,12 @@ def punctuality_table(run: LiveRun) -> Table:
         "Ticks lost",
         "Work: median [ms]",
         "Most [ms]",
-        "Result",
     )
     return Table(
         caption="Punctuality: start of each step after its deadline, and work in it",
         head=head,
         rows=tuple(_punctual(strategy) for strategy in run.strategies),
-        numeric=tuple(range(2, 11)),
+        numeric=tuple(range(3, 12)),
     )
 
 
@@ -74,20 +76,20 @@ def _punctual(strategy: StrategyLive) -> tuple[str, ...]:
     timing, mode = strategy.timing, MODES.get(strategy.mode, strategy.mode)
     result = "does not count" if strategy.invalid else "counts"
     if timing is None:
-        return (strategy.label, mode, *[NO_VALUE] * 9, result)
+        return (strategy.label, mode, result, *[NO_VALUE] * 9)
     return (
         strategy.label,
         mode,
+        result,
         f"{timing['tick_s']:g}",
         str(int(timing["n_steps"])),
-        _ms(timing["lateness_p50_s"]),
-        _ms(timing["lateness_p99_s"]),
-        _ms(timing["lateness_max_s"]),
+        ms_text(timing["lateness_p50_s"]),
+        ms_text(timing["lateness_p99_s"]),
+        ms_text(timing["lateness_max_s"]),
         _percent(timing["late_share"]),
         str(int(timing["lost_ticks"])),
-        _ms(timing["work_p50_s"]),
-        _ms(timing["work_max_s"]),
-        result,
+        ms_text(timing["work_p50_s"]),
+        ms_text(timing["work_max_s"]),
     )
 
 
@@ -175,7 +177,7 @@ def wire_table(run: LiveRun) -> Table | None:
             if traffic is not None:
                 trips = traffic.round_trip_s
                 times = (
-                    [_ms(float(np.quantile(trips, share))) for share in (0.5, 0.99, 1.0)]
+                    [ms_text(float(np.quantile(trips, share))) for share in (0.5, 0.99, 1.0)]
                     if len(trips)
                     else [NO_VALUE] * 3
                 )
