@@ -18,7 +18,6 @@ from twin.missing_data import SourceUsed
 from twin.prepare import Prepared, prepare
 from twin.scenario import load_scenario
 from twin.simulators.exchange import HilExchange
-from twin.simulators.pace import Unpaced
 from twin.world import StrategyRun, run_world
 
 HEAD = """\
@@ -84,17 +83,6 @@ class AtOnce:
         return DeviceImage(state=GuardState.ARMED, signals=signals, commanded={})
 
 
-class Finishing(Unpaced):
-    """Sends what a finished step asks of the devices."""
-
-    def __init__(self, exchange: HilExchange | None) -> None:
-        self._exchange = exchange
-
-    def end_step(self, step: int) -> None:
-        if self._exchange is not None:
-            self._exchange.finish_step(step)
-
-
 class Changing:
     """Charges, discharges, and holds the sun back by turns."""
 
@@ -133,7 +121,6 @@ def play(prepared: Prepared, exchange: HilExchange | None) -> Memory:
             site=prepared.site,
             forecast=prepared.controller("none")[1],
             sink=memory,
-            pace=Finishing(exchange),
             exchange=exchange,
         ),
         lambda _: None,
