@@ -74,6 +74,8 @@ class Bench:
         self.told: list[str] = []
         self.wrote_s = -math.inf
         """When the last turn began that wrote something [s]."""
+        self.left_as: DeviceReport | None = None
+        """How the device was left at the end; None before."""
         self.stopped_by: str | None = None
         """Why an e-stop ended the test; None: none did."""
         self._recording, self._audit = recording, audit
@@ -290,8 +292,8 @@ class Bench:
             )
         }
 
-    async def end(self, reason: str) -> DeviceReport:
-        """Bring the device to its safe state, end everything, and say how it was left."""
+    async def end(self, reason: str) -> None:
+        """Bring the device to its safe state, end everything, and note how it was left."""
         self._forget()
         turning = self._tasks.pop("turning", None)
         if turning is not None:
@@ -306,7 +308,7 @@ class Bench:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self.session.close()
         self._news()
-        return stopping.result()
+        self.left_as = stopping.result()
 
     async def answer(self, message: Message, caller: Caller) -> Message:
         """Answer an e-stop from elsewhere; everything else is refused."""

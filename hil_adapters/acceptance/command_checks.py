@@ -75,7 +75,7 @@ def levels_of(
         return Levels(beyond=limits.high + 1.0, first=top, second=second, biting=biting)
     bottom = limits.low if rated_kw is None else max(limits.low, -rated_kw)
     first = top
-    second = bottom / 2.0 if bottom < 0.0 else bottom + (top - bottom) / 2.0
+    second = bottom / 2.0 if bottom < 0.0 <= top else bottom + (top - bottom) / 2.0
     biting = abs(first - second) > _LEAST_STEP_BANDS * band_kw
     return Levels(beyond=limits.high + 1.0, first=first, second=second, biting=biting)
 
@@ -170,13 +170,14 @@ class _Trial:
             self._bench.ask(self._command, self._levels.second)
             await self._bench.in_force(self._command)
             return
-        before_kw = self._present_kw()
-        await self._reach(self._levels.first, expected=min(self._levels.first, before_kw))
+        # a limit shows only as far as the device gives as much
+        most = min(self._levels.first, self._present_kw()) if is_limit(self._command) else None
+        await self._reach(self._levels.first, expected=most)
         down = await self._reach(self._levels.second, expected=None)
         target = self._target()
         self._tell(self._step_result(name, down, target))
         self._tell(self._executed_result(executed, down, target))
-        up = await self._reach(self._levels.first, expected=min(self._levels.first, before_kw))
+        up = await self._reach(self._levels.first, expected=most)
         self._tell(self._back_result(f"step back of {self._command}", up))
 
     async def _estop(self, name: str) -> None:
@@ -226,7 +227,7 @@ class _Trial:
         begin, start_s, previous = self._present_kw(), time.monotonic(), self._target()
         bench.ask(command, value)
         await bench.in_force(command)
-        if value != previous:  # a map may ask for time between two writes
+        if abs(value - previous) > self._band_kw:  # a map may ask for time between two writes
             await bench.until(lambda: self._target() != previous, timeout_s=_FOLLOW_S)
         limit_s = bench.options.settle_s + self._ramp_s(abs(value - begin))
         held, changed_s = self._target(), start_s

@@ -9,7 +9,7 @@ from hil_adapters.device.events import SessionState
 from hil_adapters.errors import ExceptionReplyError, HilError, LinkError, LinkLostError, LinkTimeoutError
 from hil_adapters.maps.codec import register_count
 from hil_adapters.maps.schema import Access, Point, RegisterMap
-from hil_adapters.wire.base import SerialTarget, Table
+from hil_adapters.wire.base import RtuOverTcpTarget, SerialTarget, Table
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request
 
@@ -45,8 +45,8 @@ async def _reconnect(bench: Bench) -> CheckResult:
 async def _second_client(bench: Bench) -> CheckResult:
     """Connect a second time while the first connection is in use."""
     name, session = "second client", bench.session
-    if isinstance(session.target, SerialTarget):
-        return not_applicable(name, "a serial line has one client")
+    if isinstance(session.target, SerialTarget | RtuOverTcpTarget):
+        return not_applicable(name, "a serial line has one master; a second one would talk at the same time")
     before, link = session.connection, open_link(session.target)
     point = _any_point(session.map)
     request = read_request(point.table, point.address, register_count(point))

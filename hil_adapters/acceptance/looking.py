@@ -17,7 +17,7 @@ from hil_adapters.sunspec.overlay import chain_map
 from hil_adapters.wire.base import Target
 from hil_adapters.wire.links import open_link
 
-__all__ = ["Exploration", "Look", "best_map", "explore", "look_at"]
+__all__ = ["Exploration", "Look", "best_map", "explore", "look_at", "who_answers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,25 @@ async def look_at(
             readings=readings,
             signals=session.signals() if points is None else {},
         )
+    finally:
+        await session.close()
+
+
+async def who_answers(
+    register_map: RegisterMap, target: Target, unit: int, *, serial: str | None = None
+) -> Identity:
+    """Connect and return who answers; nothing but the identity is read.
+
+    Raises:
+        LinkError: the device does not answer. IdentityError: another serial number than ``serial`` does.
+        MapError: the map does not fit.
+    """
+    session = DeviceSession(register_map, target, unit, serial=serial)
+    try:
+        await session.connect()
+        if session.identity is None:
+            raise LinkLostError(f"{target}, unit {unit}: the connection was lost; try again")
+        return session.identity
     finally:
         await session.close()
 

@@ -6,16 +6,17 @@ import statistics
 from hil_adapters.acceptance.bench import Bench
 from hil_adapters.acceptance.judging import agreement, implausible, slope_over_voltage
 from hil_adapters.acceptance.results import CheckResult, Outcome, failed, not_applicable, passed
-from hil_adapters.acceptance.snapshot import snapshot
+from hil_adapters.acceptance.snapshot import PointReading, snapshot
 from hil_adapters.device.session import DeviceSession
 from hil_adapters.device.statistics import Cause
-from hil_adapters.errors import HilError
+from hil_adapters.errors import HilError, LinkError
 from hil_adapters.maps.binding import unresolved
 from hil_adapters.samples import Quality
 
 __all__ = ["METER_CHECK", "ratings_kw", "reading_checks", "slope_check", "with_meter"]
 
 METER_CHECK = "scale and sign against a meter"
+_TRIES = 3
 _MOST_FAILED = 0.01
 _TIMEOUT_SHARE = 0.5
 _MILLISECONDS = 1e3
@@ -109,7 +110,10 @@ def _errors(bench: Bench) -> CheckResult:
 async def _values(bench: Bench) -> CheckResult:
     """Judge every point of the map: refused, not implemented, impossible."""
     name = "values"
-    readings = await snapshot(bench.session)
+    try:
+        readings = await _everything(bench)
+    except LinkError as error:
+        return failed(name, f"the points could not be read in {_TRIES} attempts: {error}")
     used = {str(binding.point): signal for signal, binding in bench.session.map.signals.items()}
     refused = [reading.point.name for reading in readings if not reading.registers]
     empty = [reading for reading in readings if reading.registers and reading.value is None]
@@ -136,6 +140,16 @@ async def _values(bench: Bench) -> CheckResult:
             name, f"{text}; {'; '.join(problems)}", value=float(len(refused) + len(odd) + len(lost))
         )
     return passed(name, text, value=float(len(readings)))
+
+
+async def _everything(bench: Bench) -> tuple[PointReading, ...]:
+    """Read every point; where the device fails for a moment, again."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await snapshot(bench.session)
+        except LinkError:
+            await bench.wait(1.0)
+    return await snapshot(bench.session)
 
 
 def _plausible(bench: Bench) -> CheckResult:

@@ -79,8 +79,8 @@ class Before:
                 left.append(f"{point} holds {now:g}, before {before:g} ({error})")
         if left:
             return failed(name, f"{'; '.join(left)}; set it by hand")
-        told = "; ".join(written) if written else "nothing had to be written"
-        return passed(name, f"{len(self._held)} points are as before: {told}")
+        told = "; ".join([f"{len(self._held)} points compared with before", *written])
+        return passed(name, told if written else f"{told}, all the same")
 
     def _found_in_force(self) -> str:
         found = []

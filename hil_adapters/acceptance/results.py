@@ -1,6 +1,7 @@
 """What an acceptance test found, and its report."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -143,6 +144,8 @@ def report_of(
 
 def _check(result: CheckResult) -> Check:
     value = NOT_APPLICABLE if result.outcome is Outcome.NOT_APPLICABLE else result.value
+    if isinstance(value, float) and not math.isfinite(value):
+        value = None
     text = (
         result.text
         if result.needed or result.outcome is not Outcome.FAILED

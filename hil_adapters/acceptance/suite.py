@@ -5,7 +5,7 @@ import contextlib
 import datetime as dt
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 from hil_adapters.acceptance.bench import Bench, open_bench
 from hil_adapters.acceptance.command_checks import CommandFindings, try_command
@@ -20,11 +20,13 @@ from hil_adapters.acceptance.results import (
     Trace,
     failed,
     not_applicable,
+    passed,
     report_of,
 )
 from hil_adapters.device.session import DeviceSession
 from hil_adapters.errors import HilError, LinkLostError, TrippedError
 from hil_adapters.guard.evidence import WatchdogProof
+from hil_adapters.guard.messages import DeviceReport
 from hil_adapters.maps.loader import load_map
 
 __all__ = ["run_acceptance"]
@@ -52,6 +54,8 @@ async def run_acceptance(options: AcceptanceOptions, *, watch: Watch) -> Accepta
     with _cancelled_by_signals():
         async with open_bench(options) as bench:
             await test.run(bench)
+    if bench.left_as is not None and options.confirmation is not None:
+        test.left(bench.left_as)
     identity = bench.session.identity
     if identity is None:
         raise LinkLostError(f"{options.target}: the device never said who it is")
@@ -85,9 +89,9 @@ class _Test:
 
     async def run(self, bench: Bench) -> None:
         await bench.wait(self._options.seconds)
-        self._tell_all(await reading_checks(bench))
-        self._tell_all(await self._metered(bench))
-        self._tell_all(await link_checks(bench))
+        await self._made("readings", reading_checks(bench))
+        await self._made("meter", self._metered(bench))
+        await self._made("connection", link_checks(bench))
         await self._writing(bench)
         result, self.slope_kw_v = slope_check(bench)
         self._tell(result)
@@ -96,9 +100,20 @@ class _Test:
         self.results.append(result)
         self._watch(result)
 
-    def _tell_all(self, results: Sequence[CheckResult]) -> None:
-        for result in results:
-            self._tell(result)
+    async def _made(self, name: str, checks: Awaitable[Sequence[CheckResult]]) -> None:
+        """Make checks; what the wire raises is a failure, an e-stop ends the test."""
+        try:
+            for result in await checks:
+                self._tell(result)
+        except TrippedError:
+            raise
+        except HilError as error:
+            self._tell(failed(name, str(error)))
+
+    def left(self, report: DeviceReport) -> None:
+        """Take how the device was left."""
+        name = "state after the test"
+        self._tell(passed(name, report.text) if report.released else failed(name, report.text))
 
     async def _metered(self, bench: Bench) -> list[CheckResult]:
         if self._options.meter is None:

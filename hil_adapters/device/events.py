@@ -29,6 +29,8 @@ class EventKind(StrEnum):
     """A scale factor changed and the value jumped with it; uncertain for one sample."""
     IMPOSSIBLE = "impossible"
     """A reading lies beyond what the map says can be true."""
+    RECOVERED = "recovered"
+    """What was told of readings or refusals before is over."""
     FROZEN = "frozen"
     """A point repeats the same reading for longer than its map allows."""
     CLOCK_JUMP = "clock_jump"

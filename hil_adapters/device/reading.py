@@ -1,10 +1,11 @@
 """Reads the blocks of a group, and does the right thing for each way in which a device can refuse."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hil_adapters.device.events import EventKind
 from hil_adapters.device.exchange import GATEWAY, Exchange
 from hil_adapters.device.identifying import PERMANENT
+from hil_adapters.device.oddities import in_short
 from hil_adapters.device.readings import Group, Readings
 from hil_adapters.device.reconnect import Backoff
 from hil_adapters.errors import ExceptionReplyError
@@ -87,32 +88,35 @@ class GroupReader:
         if block in self._waits:
             del self._waits[block]
             self._not_before_s.pop(block, None)
+            self._tell(EventKind.RECOVERED, f"{in_short(block.points)}: the device gives them again")
 
     async def _refused(self, group: Group, block: ReadBlock, error: ExceptionReplyError) -> None:
         """Find out what a device refuses for good; leave a block alone that it refuses for a while."""
         if error.code in PERMANENT:
+            refused: dict[str, ExceptionReplyError] = {}
             try:
-                parts = await self._halves(block.points, error)
+                parts = await self._halves(block.points, error, refused)
             except ExceptionReplyError as passing:
                 error = passing
             else:
                 self._readings.narrow(group, block, parts)
                 return
+            finally:
+                self._tell_refused(refused)
         if error.code in GATEWAY:
             self._tell_once(block, EventKind.GATEWAY, error)
             raise error
         self._put_off(block, error)
 
-    async def _halves(self, names: Sequence[str], error: ExceptionReplyError) -> list[ReadBlock]:
-        """Return the reads that the device allows in place of one that it refuses as a whole."""
+    async def _halves(
+        self, names: Sequence[str], error: ExceptionReplyError, refused: dict[str, ExceptionReplyError]
+    ) -> list[ReadBlock]:
+        """Return the reads that the device allows in place of one that it refuses as a whole; note those that remain."""
         if len(names) == 1:
             # it had a value before: the registers may have moved
             self._suspicious |= self._readings.has_value(names[0])
             self._readings.refuse(names[0], str(error))
-            self._tell(
-                EventKind.POINT_REFUSED,
-                f"{names[0]}: {error}; it is not polled any more, correct the map",
-            )
+            refused[names[0]] = error
             return []
         good: list[ReadBlock] = []
         middle = len(names) // 2
@@ -125,10 +129,17 @@ class GroupReader:
                     if part_error.code not in PERMANENT:
                         raise
                     inside = [name for name in kept if name in part.points]
-                    good.extend(await self._halves(inside, part_error))
+                    good.extend(await self._halves(inside, part_error, refused))
                 else:
                     good.append(part)
         return good
+
+    def _tell_refused(self, refused: Mapping[str, ExceptionReplyError]) -> None:
+        """Tell one event for all points of a block that the device refuses for good."""
+        if refused:
+            names = list(refused)
+            text = f"{in_short(names)}: {refused[names[0]]}; not polled any more, correct the map"
+            self._tell(EventKind.POINT_REFUSED, text)
 
     def _put_off(self, block: ReadBlock, error: ExceptionReplyError) -> None:
         self._readings.doubt(block.points)
@@ -138,4 +149,4 @@ class GroupReader:
     def _tell_once(self, block: ReadBlock, kind: EventKind, error: ExceptionReplyError) -> None:
         if block not in self._waits:
             self._waits[block] = Backoff()
-            self._tell(kind, f"{', '.join(block.points[:3])} ...: {error}")
+            self._tell(kind, f"{in_short(block.points)}: {error}")

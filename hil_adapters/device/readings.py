@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from hil_adapters.device.events import EventKind
 from hil_adapters.device.judging import Finding, PointJudge, counters_of
+from hil_adapters.device.oddities import Oddities, merged
 from hil_adapters.errors import MapError
 from hil_adapters.maps.blocks import BlockDecoder
 from hil_adapters.maps.plan import ReadBlock, read_plan
@@ -33,6 +33,7 @@ class Readings:
         self._texts: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
         self._decoders: dict[ReadBlock, BlockDecoder] = {}
+        self._oddities = Oddities(self._points)
         self._refused: set[str] = set()
         self._blocks: dict[Group, list[ReadBlock]] = {}
         self.reset(map_)
@@ -47,6 +48,7 @@ class Readings:
         self._points = {point.name: point for point in map_.points}
         counters = counters_of(map_)
         self._judges = {point.name: PointJudge(point, counters=counters) for point in map_.points}
+        self._oddities = Oddities(self._points)
         self._decoders.clear()
         self._reasons.clear()
         self.forget()
@@ -100,12 +102,12 @@ class Readings:
         self._limits_s = {"fast": fast_s, "slow": slow_s, "once": math.inf}
 
     def take(self, block: ReadBlock, registers: Sequence[int], *, now_s: float) -> list[Finding]:
-        """Take the answer to a read and return what is odd about it."""
+        """Take the answer to a read and return what is odd about it, or not odd any more; one finding for each cause."""
         decoder = self._decoders.get(block)
         if decoder is None:
             decoder = self._decoders[block] = BlockDecoder(self._map, block)
         values = decoder.decode(registers)
-        found: list[Finding] = []
+        found: list[tuple[str, Finding]] = []
         missing = False
         for name, value in values.items():
             if isinstance(value, str):
@@ -120,10 +122,11 @@ class Readings:
             self._samples[name], findings = self._judges[name].judge(
                 value, exponent=self._exponent(name, values), now_s=now_s
             )
-            found.extend(findings)
-        if missing:
-            found.extend(self._explain(decoder.reasons(registers)))
-        return found
+            found.extend((name, finding) for finding in findings)
+        reasons = decoder.reasons(registers) if missing else {}
+        self._reasons.update(reasons)
+        odd = {name: reason for name, reason in reasons.items() if not reason.startswith(_ABSENT)}
+        return [*merged(found, self._points), *self._oddities.take(values, odd)]
 
     def doubt(self, names: Iterable[str]) -> None:
         """Call the newest samples of points uncertain: the device failed to renew them."""
@@ -193,13 +196,3 @@ class Readings:
         ):
             return dataclasses.replace(sample, quality=Quality.STALE)
         return sample
-
-    def _explain(self, reasons: Mapping[str, str]) -> list[Finding]:
-        """Tell once per point why it has no value where that is odd; a sign for a missing value is not."""
-        found = [
-            Finding(kind=EventKind.IMPOSSIBLE, text=f"{name}: {reason}")
-            for name, reason in reasons.items()
-            if not reason.startswith(_ABSENT) and self._reasons.get(name, _ABSENT).startswith(_ABSENT)
-        ]
-        self._reasons.update(reasons)
-        return found

@@ -197,7 +197,7 @@ class DeviceSession:
                     await self._link.abort()
                 raise
             if self._link.connection != standing_on:
-                raise LinkLostError(f"{self._where}: the connection was lost while the device was identified")
+                raise self._lost_on_the_way()
             self._settle_in(map_)
             await self._reader.poll("once")
             self._welcome(identity, standing_on)
@@ -352,6 +352,7 @@ class DeviceSession:
 
     async def _who_answers(self) -> tuple[RegisterMap, Identity]:
         """Identify the device and compare it with the one that is expected."""
+        standing_on = self._link.connection
         try:
             map_, identity = await identify(self._map_file, self._exchange, self._link, self._unit)
             if self._serial is not None:
@@ -359,12 +360,18 @@ class DeviceSession:
             if self._identity is not None:
                 check_same(identity, self._identity, self._target)
         except (IdentityError, MapError) as error:
+            if self._link.connection != standing_on:
+                # half of the answers came from whatever was there before
+                raise self._lost_on_the_way() from error
             if self._state is not SessionState.FOREIGN:
                 self.tell(EventKind.FOREIGN, str(error))
             self._state = SessionState.FOREIGN
             self._readings.forget()
             raise
         return map_, identity
+
+    def _lost_on_the_way(self) -> LinkLostError:
+        return LinkLostError(f"{self._where}: the connection was lost while the device was identified")
 
     def _settle_in(self, map_: RegisterMap) -> None:
         """Make room for what a fresh connection brings."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import ipaddress
 import math
 import time
 from collections.abc import Coroutine, Iterator
@@ -22,7 +23,7 @@ from hil_adapters.guard.recording import Recording
 from hil_adapters.guard.states import DeviceStates
 from hil_adapters.guard.telling import Events
 from hil_adapters.maps.loader import load_map
-from hil_adapters.wire.base import Target, TcpTarget
+from hil_adapters.wire.base import RtuOverTcpTarget, Target, TcpTarget
 from hil_adapters.wire.links import open_link
 
 __all__ = ["Devices", "assembled"]
@@ -149,6 +150,7 @@ def _check(config: GuardianConfig) -> None:
     if not names or len(set(names)) != len(names):
         raise GuardianError("a guardian needs at least one device, each with a name of its own")
     for device in config.devices:
+        _check_address(device)
         for command, limit in device.limits.items():
             if not limit.low <= limit.high or (limit.ramp_per_s is not None and not limit.ramp_per_s > 0.0):
                 msg = f"{device.name}: {command}: limits from {limit.low} to {limit.high} with a ramp of "
@@ -157,6 +159,22 @@ def _check(config: GuardianConfig) -> None:
         ("poll_s", config.poll_s),
         ("feed_timeout_s", config.feed_timeout_s),
         ("armed_for_s", config.armed_for_s),
+        ("step_s", config.step_s),
     ):
-        if not 0.0 < value_s < math.inf:
+        if value_s is not None and not 0.0 < value_s < math.inf:
             raise GuardianError(f"{name}: is {value_s}; it must be a time above zero")
+
+
+def _check_address(device: DeviceConfig) -> None:
+    """Refuse an emulated device, which is armed without evidence, where a real one could answer."""
+    if not device.emulated:
+        return
+    host = device.target.host if isinstance(device.target, TcpTarget | RtuOverTcpTarget) else None
+    try:
+        is_here = host is not None and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise GuardianError(
+            f"{device.name}: is emulated, and {device.target} is not this computer; a real device needs its evidence"
+        )

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import errno
 import json
 import os
 import sys
@@ -79,8 +80,10 @@ class Audit:
                 self._append(line)
         except OSError as error:
             self.lost.append(line)
-            sys.stderr.write(f"audit ({error}): {line}\n")
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                # it may lie on the same disk
+                sys.stderr.write(f"audit ({error}): {line}\n")
+                sys.stderr.flush()
         return self._number
 
     def close(self) -> None:
@@ -98,8 +101,12 @@ class Audit:
         return json.dumps(about | {name: _plain(value) for name, value in fields.items()}, ensure_ascii=False)
 
     def _append(self, line: str) -> None:
-        data = f"{line}\n".encode()
-        before = os.fstat(self._file).st_size
+        # a reason may hold what came as bytes from a shell; the escape is one of JSON, too
+        data = f"{line}\n".encode(errors="backslashreplace")
+        about = os.fstat(self._file)
+        if not about.st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the file was removed while it was in use")
+        before = about.st_size
         try:
             written = os.write(self._file, data)
             if written < len(data):

@@ -162,8 +162,8 @@ class DeviceGuard:
         """Begin to let go of the device, if it is armed; only a person arms it again."""
         if self.states.armed:
             self.states.disarm(reason)
-            self._tell_state()
             self._begin_safe_state(reason)
+            self._tell_state()
 
     async def stop(self, reason: str) -> DeviceReport:
         """Let go, end, and say how the device was left."""
@@ -254,9 +254,9 @@ class DeviceGuard:
         self.states.trip(reason)
         if self.states.state is was:
             return
-        self._tell_state()
         if was is GuardState.ARMED:
             self._begin_safe_state(reason)
+        self._tell_state()
 
     def _begin_safe_state(self, reason: str) -> None:
         self._commanding.forget()
@@ -287,6 +287,8 @@ class DeviceGuard:
         now_s = self._clock()
         record = self._commanding.record(occasion.command)
         if occasion.purpose is Purpose.SAFE:
+            if not self.states.was_armed:
+                raise GuardError(f"{occasion.command}: the device was never armed; nothing is written")
             if not record.touched:
                 raise GuardError(f"{occasion.command}: was never written; there is nothing to let go of")
         elif not self.states.armed or self.states.has_expired(now_s=now_s):

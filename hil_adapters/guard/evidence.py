@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 _CLOCK_SKEW = dt.timedelta(minutes=5)
+_LONGEST_VALID_DAYS = 366
+"""A device changes; no acceptance test counts for longer than about a year."""
 _LATE_SHARE = 1.5
 """A device may take half as long again as its watchdog says, ..."""
 _LATE_S = 2.0
@@ -57,7 +59,7 @@ class WatchdogProof(_Part):
     """How long after the last refresh a device let go of a command."""
 
     timeout_s: float = Field(gt=0)
-    released_after_s: float | None = Field(description="null: it did not let go.")
+    released_after_s: float | None = Field(ge=0, description="null: it did not let go.")
 
 
 class AcceptanceReport(_Part):
@@ -68,7 +70,7 @@ class AcceptanceReport(_Part):
     map: str
     map_sha256: str
     performed: dt.datetime
-    valid_days: float = Field(gt=0)
+    valid_days: float = Field(gt=0, le=_LONGEST_VALID_DAYS)
     passed: bool
     checks: tuple[Check, ...]
     watchdog: dict[str, WatchdogProof] = Field(description="By command.")

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hil_adapters.errors import GuardError, HilError, TrippedError
+from hil_adapters.errors import GuardError, HilError
 from hil_adapters.guard.assembling import Devices, assembled
 from hil_adapters.guard.encoding import (
     Message,
@@ -237,12 +237,12 @@ class Guardian:
     def _armed_once(self, name: str) -> bool:
         """Try to arm an emulated device of this run; return whether that is settled."""
         guard = self._guards[name]
+        if guard.states.was_tripped:
+            return True
         if not guard.is_read:
             return False
         try:
             guard.arm("")
-        except TrippedError:
-            pass
         except HilError as error:
             self._events.tell(str(error))
         return True

@@ -4,13 +4,14 @@ import contextlib
 import datetime as dt
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from hil_adapters.errors import GuardError, GuardianError, HilError
 from hil_adapters.guard.calling import call
 from hil_adapters.guard.messages import GuardianConfig
-from hil_adapters.guard.places import guardian_folders, make_private, runtime_folder
+from hil_adapters.guard.places import RUNTIME_VARIABLE, guardian_folders, make_private, runtime_folder
 
 __all__ = ["RunningGuardian", "Stopped", "estop", "register", "running_guardians", "socket_file", "withdraw"]
 
@@ -52,7 +53,7 @@ def socket_file() -> Path:
     make_private(folder)
     path = folder / f"{os.getpid()}.sock"
     if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise GuardianError(f"{path}: too long for a socket; set XDG_RUNTIME_DIR to a shorter path")
+        raise GuardianError(f"{path}: too long for a socket; set {RUNTIME_VARIABLE} to a shorter path")
     return path
 
 
@@ -80,8 +81,8 @@ def register(path: Path, config: GuardianConfig) -> Path:
 
 
 def withdraw(path: Path) -> None:
-    """Remove the socket and the note of a guardian that ends; may be called again."""
-    for file in (path, path.with_suffix(".json")):
+    """Remove socket and note of a guardian that ends, given either; may be called again."""
+    for file in (path.with_suffix(".sock"), path.with_suffix(".json")):
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
 
@@ -95,9 +96,9 @@ def running_guardians() -> tuple[RunningGuardian, ...]:
             continue
         try:
             call(guardian.socket, {"kind": "status"}, timeout_s=_ASK_TIMEOUT_S)
-        except HilError:
-            if _is_gone(guardian.pid):
-                withdraw(guardian.socket)
+        except HilError as failure:
+            if _is_gone(guardian.pid, failure):
+                withdraw(note)
                 continue
             # it exists but does not answer: it is told of, an e-stop must try it
         found.append(guardian)
@@ -106,20 +107,31 @@ def running_guardians() -> tuple[RunningGuardian, ...]:
 
 def estop(reason: str) -> list[Stopped]:
     """Trip every guardian of this user and return what came of it, one entry for each. Never raises for one of them."""
-    done: list[Stopped] = []
-    for guardian in filter(None, map(_read, _notes())):
-        error: str | None = None
-        try:
-            call(guardian.socket, {"kind": "trip", "reason": reason}, timeout_s=_TRIP_TIMEOUT_S)
-        except GuardError as failure:
-            error = str(failure)
-        except HilError as failure:
-            if _is_gone(guardian.pid):
-                withdraw(guardian.socket)
-                continue
-            error = f"{failure}; end process {guardian.pid}, its devices then let go by their own watchdogs"
-        done.append(Stopped(pid=guardian.pid, devices=guardian.devices, error=error))
-    return done
+    notes = _notes()
+    if not notes:
+        return []
+    # all at once: one that does not answer must not keep the others waiting
+    with ThreadPoolExecutor(max_workers=len(notes)) as callers:
+        told = list(callers.map(lambda note: _trip(note, reason), notes))
+    return [stopped for stopped in told if stopped is not None]
+
+
+def _trip(note: Path, reason: str) -> Stopped | None:
+    """Trip one guardian; None where there is none any more."""
+    guardian = _read(note)
+    if guardian is None:
+        return None
+    error: str | None = None
+    try:
+        call(guardian.socket, {"kind": "trip", "reason": reason}, timeout_s=_TRIP_TIMEOUT_S)
+    except GuardError as failure:
+        error = str(failure)
+    except HilError as failure:
+        if _is_gone(guardian.pid, failure):
+            withdraw(note)
+            return None
+        error = f"{failure}; end process {guardian.pid}, its devices then let go by their own watchdogs"
+    return Stopped(pid=guardian.pid, devices=guardian.devices, error=error)
 
 
 def _notes() -> list[Path]:
@@ -141,7 +153,11 @@ def _read(note: Path) -> RunningGuardian | None:
         return None
 
 
-def _is_gone(pid: int) -> bool:
+def _is_gone(pid: int, failure: HilError) -> bool:
+    """Return whether a guardian that did not answer has ended."""
+    if isinstance(failure.__cause__, ConnectionRefusedError):
+        # nobody listens: its number may have gone to another process
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

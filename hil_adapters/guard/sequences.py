@@ -20,6 +20,7 @@ from hil_adapters.guard.rules import (
 )
 from hil_adapters.maps.binding import (
     PointWrite,
+    carriers_of,
     command_writes,
     release_writes,
     safe_writes,
@@ -74,7 +75,7 @@ class Aim:
     allowed: Range
     lab: Limits | None
     whole: Decision
-    """APPLY: the whole sequence; FOLLOW: the set-point, where it changes."""
+    """APPLY: the whole sequence; FOLLOW: the points that carry the value, where it changes."""
 
 
 class Sequences:
@@ -115,11 +116,12 @@ class Sequences:
         value = await self._admitted(
             record, aim, point=point, asked=_value_at(point, writes), per_unit=per_unit
         )
-        for write in writes:
+        carriers = {str(write.point) for write in carriers_of(register_map, record.command)}
+        for write in command_writes(register_map, record.command, value / per_unit, values):
             if write.point == point:
                 record.aimed, record.sent = target, value
                 record.points[point] = await self._put(record, PointWrite(point=point, value=value), occasion)
-            elif aim.whole is Decision.APPLY:
+            elif aim.whole is Decision.APPLY or write.point in carriers:
                 record.points[write.point] = await self._put(record, write, occasion)
         if aim.whole is Decision.APPLY:
             await self._beat(record, occasion)

@@ -34,6 +34,10 @@ class DeviceStates:
         self._emulated = emulated
         self._armed_for_s = armed_for_s
         self._until_s = 0.0
+        self.was_armed = False
+        """Whether it ever was; before, nothing can be in force that would have to be let go of."""
+        self.was_tripped = False
+        """Whether it ever was; from then on only a person arms it, also after a reset."""
         self.state = GuardState.OFF
         self.reason = "not started"
         """Why it is in this state."""
@@ -71,6 +75,7 @@ class DeviceStates:
             msg = f"{self._device}: not confirmed; type its name and serial number: {expected}"
             raise GuardError(msg)
         self.state = GuardState.ARMED
+        self.was_armed = True
         self.reason = f"for {self._armed_for_s:g} s"
         self._until_s = now_s + self._armed_for_s
 
@@ -88,6 +93,7 @@ class DeviceStates:
         """Latch, from any state but OFF; the first reason stays."""
         if self.state not in {GuardState.OFF, GuardState.TRIPPED}:
             self.state = GuardState.TRIPPED
+            self.was_tripped = True
             self.reason = reason
 
     def reset(self) -> None:

@@ -104,6 +104,10 @@ def command_writes(
 ) -> tuple[PointWrite, ...]:
     """Return the writes that bring a set-point into force, in order; the release where ``value`` is infinite.
 
+    Where two writes carry the value they are the ends of a window, its upper one first. They come in the order in which
+    the window in between is never empty: the upper end first where the set-point lies above the window as it is, else the
+    lower end first. While ``values`` do not tell the upper end, it is first.
+
     Args:
         register_map: Resolved.
         command: ``p_limit_kw``, ``p_set_kw``, ...
@@ -119,10 +123,11 @@ def command_writes(
     if math.isnan(value):
         raise GuardError(f"{command}: not a number cannot be a set-point; send a number, or stop sending")
     points = _by_name(register_map)
-    return tuple(
+    writes = tuple(
         _write(register_map, command, write, points, value=value, values=values)
         for write in _command(register_map, command).writes
     )
+    return _never_empty(writes, carriers_of(register_map, command), values)
 
 
 def release_writes(register_map: RegisterMap, command: str) -> tuple[PointWrite, ...]:
@@ -158,7 +163,7 @@ def safe_writes(register_map: RegisterMap, command: str) -> tuple[PointWrite, ..
 
 
 def carriers_of(register_map: RegisterMap, command: str) -> tuple[CommandWrite, ...]:
-    """Return the writes of a command that carry its value: one, or several where a window has two ends.
+    """Return the writes of a command that carry its value: one, or the upper and the lower end of a window.
 
     Raises:
         MapError: the map has no such command.
@@ -306,6 +311,21 @@ def _write(
     base = points[_name(write.percent_of)]
     rating = _rating(command, base, values) * factor_between(base.unit, unit)
     return PointWrite(point=point.name, value=scaled / rating * factor_between("1", point.unit) + 0.0)
+
+
+def _never_empty(
+    writes: tuple[PointWrite, ...], carriers: tuple[CommandWrite, ...], values: Mapping[str, Sample]
+) -> tuple[PointWrite, ...]:
+    """Return the writes with the ends of a window in the order that leaves no empty window in between."""
+    ends = [write for write in writes if write.point in {_name(carrier.point) for carrier in carriers}]
+    if len(ends) <= 1:
+        return writes
+    upper, sign = ends[0], _SIGNS[carriers[0].sign]
+    held = values.get(upper.point, NOTHING)
+    if held.quality is Quality.BAD or sign * upper.value > sign * held.value:
+        return writes
+    turned = iter(reversed(ends))
+    return tuple(next(turned) if write in ends else write for write in writes)
 
 
 def _watchdog_time(register_map: RegisterMap, command: str, point: Point) -> float:

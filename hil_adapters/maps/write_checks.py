@@ -24,6 +24,9 @@ __all__ = ["candidates", "command_mistakes", "rule_mistakes"]
 
 Where = tuple[str | int, ...]
 
+_ENDS = 2
+"""Of a window."""
+
 
 def candidates(reference: PointRef) -> tuple[str, ...]:
     """Return the points a reference may mean."""
@@ -160,6 +163,7 @@ def _command(where: Where, name: str, command: Command, register_map: RegisterMa
             (*where, "writes"),
             "none of the writes carries the value of the command; leave out 'value' in one",
         )
+    yield from _window((*where, "writes"), carriers)
     if any(write.optional for write in carriers):
         yield (*where, "writes"), "a write that carries the value cannot be optional"
     for at, write in enumerate(command.writes):
@@ -171,6 +175,15 @@ def _command(where: Where, name: str, command: Command, register_map: RegisterMa
     for carrier in carriers:
         yield from _timer_first((*where, "writes"), carrier, command, register_map)
     yield from _one_watchdog((*where, "writes"), carriers, register_map)
+
+
+def _window(where: Where, carriers: list[CommandWrite]) -> Iterator[Mistake]:
+    """Two writes that carry the value are the upper and the lower end of a window, in this order."""
+    if len(carriers) > _ENDS:
+        yield where, f"{len(carriers)} writes carry the value; one does, or the two ends of a window"
+    signs = [write.sign for write in carriers]
+    if signs[:1] == ["generation"] and signs[1:] not in ([], ["generation"]):
+        yield where, "the upper end of a window (towards consumption) comes first; turn the two around"
 
 
 def _command_write(

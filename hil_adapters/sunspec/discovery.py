@@ -7,7 +7,7 @@ number 0xFFFF. Source: SunSpec Information Model Specification; the deviations t
 from collections import Counter
 from collections.abc import Sequence
 
-from hil_adapters.errors import ExceptionReplyError, LinkError, LinkTimeoutError, MapError
+from hil_adapters.errors import ExceptionReplyError, LinkTimeoutError, MapError
 from hil_adapters.maps.codec import decode, register_count
 from hil_adapters.maps.schema import LinkDefaults, Point
 from hil_adapters.sunspec.chain import ADDRESSES, HEADER, Chain, ChainModel, counts_that_fit, model_points

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hil_adapters.errors import MapError
 from hil_adapters.maps.binding import resolve
 from hil_adapters.maps.schema import RegisterMap
 from hil_adapters.sunspec.image import ImageQuirks, SunSpecImage, build_image
+from hil_adapters.virtual.amounts import Amounts, is_amount
 from hil_adapters.virtual.bank import BankRules, DeviceBank
 from hil_adapters.virtual.base import Physics
+from hil_adapters.virtual.frequency import FrequencyReduction
 from hil_adapters.virtual.map_inside import (
     SignalPanel,
     map_commands,
@@ -20,11 +23,12 @@ from hil_adapters.virtual.map_inside import (
 )
 from hil_adapters.virtual.plate import Plate
 from hil_adapters.virtual.protection import InterfaceProtection, ProtectionSettings, ProtectionState
+from hil_adapters.virtual.ramps import Ramps
 from hil_adapters.virtual.state import NOMINAL_HZ, NOMINAL_V, DeviceState, Operation
-from hil_adapters.virtual.sunspec_commands import REVERSIONS, is_disconnected, sunspec_commands
+from hil_adapters.virtual.sunspec_commands import HEARTBEAT, REVERSIONS, is_disconnected, sunspec_commands
 from hil_adapters.virtual.sunspec_ratings import LIMITS, default_models, model_specs
 from hil_adapters.virtual.sunspec_readings import readings
-from hil_adapters.virtual.timers import Reversions, TrafficMode, reversions_of_map
+from hil_adapters.virtual.timers import Heartbeat, Reversions, TrafficMode, reversions_of_map
 from hil_adapters.wire.base import Table
 
 __all__ = ["DeviceSetup", "VirtualDevice"]
@@ -52,6 +56,8 @@ class DeviceSetup:
     """What surrounds it until told otherwise: ``vm_pu``, ``frequency_hz``, ``p_available_kw`` ..."""
     protection: ProtectionSettings | None = None
     traffic: TrafficMode = TrafficMode.TELEGRAM
+    heartbeat_s: float | None = None
+    """Time after which a battery of model 802 stops where ``CtrlHb`` does not change [s]; None: never."""
 
 
 class VirtualDevice:
@@ -80,8 +86,12 @@ class VirtualDevice:
         self._setup, self._physics, self._clock = setup, physics, clock
         self.plate = Plate.of(physics.nameplate, model=map_.name, serial=setup.serial, phases=setup.phases)
         self.state = DeviceState()
-        self.world: dict[str, float] = {"vm_pu": 1.0, "frequency_hz": NOMINAL_HZ, **setup.world}
-        """What surrounds it."""
+        around = {"vm_pu": 1.0, "frequency_hz": NOMINAL_HZ, **setup.world}
+        self.world: dict[str, float] = {
+            name: 0.0 if is_amount(name) else value for name, value in around.items()
+        }
+        """What surrounds it; amounts (``..._kwh``) are those of the tick, and none has passed at the start."""
+        self._amounts = Amounts()
         image = self._image(map_)
         self._sunspec = image
         self._models = () if image is None else tuple(model.model for model in image.chain.models)
@@ -100,10 +110,22 @@ class VirtualDevice:
         self._reversions = Reversions(self.store, known)
         self._written: set[str] = set()
         self.bank.on_written(self._take_note)
-        self._protection = None if setup.protection is None else InterfaceProtection(setup.protection)
-        self._age_s = 0.0
+        self._begin()
         self._show()
         self._factory = self.store.saved()
+
+    def _begin(self) -> None:
+        """Do what begins when the supply comes."""
+        setup = self._setup
+        self._age_s = 0.0
+        self._ramps = Ramps()
+        self._heartbeat = None if setup.heartbeat_s is None else Heartbeat(setup.heartbeat_s)
+        self._is_unheard = False
+        self._protection: InterfaceProtection | None = None
+        self._reduction: FrequencyReduction | None = None
+        if setup.protection is not None:
+            self._protection = InterfaceProtection(setup.protection)
+            self._reduction = FrequencyReduction(setup.protection, p_rated_kw=self.plate.p_rated_kw)
 
     @property
     def protection(self) -> InterfaceProtection | None:
@@ -114,13 +136,14 @@ class VirtualDevice:
         """Move on by ``dt_s`` [s]: timers, commands out of registers, protection, physics, readings into registers."""
         self._change_scales()
         self._reversions.step(now_s=self._clock(), last_traffic_s=self._last_traffic_s())
-        commands = self._commands()
+        commands = self._commands(dt_s)
         if self._protection is not None:
             self._protection.step(self.world["vm_pu"], self.world["frequency_hz"], dt_s=dt_s)
         is_off = is_disconnected(self.store) if self._models else False
         is_open = is_off or (self._protection is not None and not self._protection.is_connected)
+        self._reduce(is_open=is_open, dt_s=dt_s)
+        self.world.update(self._amounts.take(dt_s))
         signals = self._physics.step(self._narrowed(commands, is_open=is_open), self.world, dt_s=dt_s)
-        self.world.update({name: 0.0 for name in self.world if _is_amount(name)})
         self._age_s += dt_s
         self.state = self._next_state(signals, commands, dt_s=dt_s, is_open=is_open, is_off=is_off)
         self._show()
@@ -130,16 +153,19 @@ class VirtualDevice:
         self.store.restore(self._factory)
         self._reversions.restart()
         self._written.clear()
-        if self._setup.protection is not None:
-            self._protection = InterfaceProtection(self._setup.protection)
-        self._age_s = 0.0
+        self._begin()
         self.state = DeviceState(soc=self.state.soc)
         self._show()
 
     def tell(self, world: Mapping[str, float]) -> None:
-        """Say what surrounds it until told otherwise; amounts (``..._kwh``) add up until the next step takes them."""
-        for name, value in world.items():
-            self.world[name] = self.world.get(name, 0.0) + value if _is_amount(name) else value
+        """Say what surrounds it until told otherwise.
+
+        Amounts (``..._kwh``) are those of a step that ``step_s`` tells the length of [s]: the ticks take their parts of
+        them; without a length the next tick takes them whole.
+        """
+        self.world.update({name: value for name, value in world.items() if not is_amount(name)})
+        amounts = {name: value for name, value in world.items() if is_amount(name)}
+        self._amounts.tell(amounts, step_s=world.get("step_s", 0.0))
 
     def _image(self, map_: RegisterMap) -> SunSpecImage | None:
         if map_.discovery is None:
@@ -164,6 +190,10 @@ class VirtualDevice:
                 self.store.forget_shown()
 
     def _prepare(self) -> None:
+        if self._setup.heartbeat_s is not None and HEARTBEAT not in self.store.cells:
+            raise MapError(
+                f"{self.name}: it has no {HEARTBEAT} to watch; remove heartbeat_s, or add model 802"
+            )
         if not self._models:
             set_released(self.store)
             set_ratings(self.store, self.plate)
@@ -180,8 +210,24 @@ class VirtualDevice:
         }
         return seen_s[self._setup.traffic]
 
-    def _commands(self) -> dict[str, float]:
-        return sunspec_commands(self.store) if self._models else map_commands(self.store, self._written)
+    def _commands(self, dt_s: float) -> dict[str, float]:
+        if not self._models:
+            return map_commands(self.store, self._written)
+        self._ramps.begin(dt_s)
+        found = sunspec_commands(self.store, self._ramps, p_kw=self.state.p_kw)
+        self._is_unheard = self._heartbeat is not None and self._heartbeat.is_lost(
+            self.store.number(HEARTBEAT), now_s=self._clock()
+        )
+        return found | {"p_set_kw": 0.0} if self._is_unheard else found
+
+    def _reduce(self, *, is_open: bool, dt_s: float) -> None:
+        """Move the reduction at high frequency on."""
+        if self._reduction is None:
+            return
+        if is_open:
+            self._reduction.reset()
+        else:
+            self._reduction.step(self.world["frequency_hz"], -self.state.p_kw, dt_s=dt_s)
 
     def _narrowed(self, commands: Mapping[str, float], *, is_open: bool) -> dict[str, float]:
         """Return the commands within what protection and connection leave: no more feed-in than ``p_limit_kw``."""
@@ -189,8 +235,9 @@ class VirtualDevice:
         if is_open:
             share = 0.0
         found = dict(commands)
-        if share < 1.0:
-            allowed_kw = share * self.plate.p_rated_kw
+        reduced_kw = math.inf if self._reduction is None else self._reduction.limit_kw
+        allowed_kw = min(share * self.plate.p_rated_kw if share < 1.0 else math.inf, reduced_kw)
+        if allowed_kw < math.inf:
             found["p_limit_kw"] = min(found.get("p_limit_kw", math.inf), allowed_kw)
         if is_open:
             found["p_set_kw"] = 0.0
@@ -219,6 +266,7 @@ class VirtualDevice:
             temp_degc=signals.get("temp_degc", before.temp_degc),
             operation=self._operation(p_kw, commands, is_open=is_open, is_off=is_off),
             tripped_by=None if self._protection is None else self._protection.tripped_by,
+            is_unheard=self._is_unheard,
             beats=int(self._age_s),
             others={name: value for name, value in signals.items() if math.isfinite(value)},
         )
@@ -260,7 +308,3 @@ def _unit(setup: DeviceSetup, map_: RegisterMap, image: SunSpecImage | None) -> 
     if setup.unit is not None:
         return setup.unit
     return map_.link.unit if image is None or image.unit == ImageQuirks().unit else image.unit
-
-
-def _is_amount(name: str) -> bool:
-    return name.endswith("_kwh")

@@ -57,6 +57,17 @@ class ProtectionSettings(BaseModel):
     ramp_share_min: float = Field(
         default=0.20, gt=0, description="Feed-in may grow by this share of Pn in a minute after connecting."
     )
+    reduction_start_hz: float = Field(
+        default=50.2, gt=0, description="Above this frequency feed-in is reduced; see virtual.frequency."
+    )
+    reduction_droop: float = Field(
+        default=0.026,
+        gt=0,
+        description="Share of nominal frequency over which all feed-in goes; K: the default is not verified.",
+    )
+    reduction_wait_s: float = Field(
+        default=300.0, ge=0, description="In the window of connection before reduced feed-in comes back."
+    )
 
 
 class ProtectionState(StrEnum):

@@ -48,6 +48,8 @@ class DeviceState:
     operation: Operation = Operation.STANDBY
     tripped_by: str | None = None
     """Relay that opened it, e.g. ``59.S1``."""
+    is_unheard: bool = False
+    """Whether it stands still because the heartbeat of its controller has stopped."""
     beats: int = 0
     """Whole seconds of its own clock since it started."""
     others: Mapping[str, float] = field(default_factory=dict)

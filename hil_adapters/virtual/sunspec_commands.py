@@ -10,11 +10,14 @@ is open.
 import math
 from typing import Final
 
+from hil_adapters.virtual.ramps import Ramps
 from hil_adapters.virtual.registers import RegisterStore
 from hil_adapters.virtual.timers import FallBack, Reversion
 
-__all__ = ["REVERSIONS", "is_disconnected", "sunspec_commands"]
+__all__ = ["HEARTBEAT", "REVERSIONS", "is_disconnected", "sunspec_commands"]
 
+HEARTBEAT: Final = "802.CtrlHb"
+"""What the controller of a battery counts up."""
 _CHARGE: Final = 1
 _DISCHARGE: Final = 2
 _WATTS: Final = 1
@@ -78,23 +81,30 @@ def is_disconnected(store: RegisterStore) -> bool:
     return store.number("123.Conn") == 0.0
 
 
-def sunspec_commands(store: RegisterStore) -> dict[str, float]:
+def sunspec_commands(store: RegisterStore, ramps: Ramps, *, p_kw: float) -> dict[str, float]:
     """Return what the controls ask for: ``p_limit_kw`` and ``p_set_kw``, each only while in force; consumption positive.
 
     The storage rates of model 124 are the ends of a window; a device without a set-point of its own rests at 0 kW in it, or
     at the nearer end where 0 is outside. Where a client has put the ends the wrong way round the end for charging counts.
+    A limit of model 123 moves from full power or from the limit before in ``WMaxLimPct_RmpTms``, what model 124 asks for
+    from the present power in ``InOutWRte_RmpTms``; what falls back or is disabled is gone at once.
+
+    Args:
+        store: the registers.
+        ramps: of this device, in the present tick.
+        p_kw: present power [kW].
     """
     found: dict[str, float] = {}
-    limit_kw = _limit_kw(store)
+    limit_kw = _limit_kw(store, ramps)
     if limit_kw is not None:
         found["p_limit_kw"] = limit_kw
-    set_kw = _set_kw(store)
+    set_kw = _set_kw(store, ramps, p_kw)
     if set_kw is not None:
         found["p_set_kw"] = set_kw
     return found
 
 
-def _limit_kw(store: RegisterStore) -> float | None:
+def _limit_kw(store: RegisterStore, ramps: Ramps) -> float | None:
     """Return the tighter of the limits that are enabled."""
     limits: list[float] = []
     for enable, percent, bases in (
@@ -103,11 +113,19 @@ def _limit_kw(store: RegisterStore) -> float | None:
     ):
         share, base_w = store.number(percent), _first(store, bases)
         if store.number(enable) and share is not None and base_w is not None:
-            limits.append(share / 100.0 * base_w / 1000.0)
+            full_kw = base_w / 1000.0
+            ramp_s = _time_s(store, f"{percent}_RmpTms")
+            limits.append(ramps.move(percent, share / 100.0 * full_kw, start=full_kw, ramp_s=ramp_s))
     return min(limits) if limits else None
 
 
-def _set_kw(store: RegisterStore) -> float | None:
+def _time_s(store: RegisterStore, point: str) -> float:
+    """Return a time; 0 where the device has no such point."""
+    value = store.number(point)
+    return 0.0 if value is None else value
+
+
+def _set_kw(store: RegisterStore, ramps: Ramps, p_kw: float) -> float | None:
     wish_kw = _der_set_kw(store)
     mode = store.number("124.StorCtl_Mod")
     if not mode:
@@ -117,7 +135,8 @@ def _set_kw(store: RegisterStore) -> float | None:
         return wish_kw
     high_kw = _rate_kw(store, "124.InWRte", base_w) if int(mode) & _CHARGE else math.inf
     low_kw = -_rate_kw(store, "124.OutWRte", base_w) if int(mode) & _DISCHARGE else -math.inf
-    return min(max(0.0 if wish_kw is None else wish_kw, low_kw), high_kw)
+    aim_kw = min(max(0.0 if wish_kw is None else wish_kw, low_kw), high_kw)
+    return ramps.move("124", aim_kw, start=p_kw, ramp_s=_time_s(store, "124.InOutWRte_RmpTms"))
 
 
 def _rate_kw(store: RegisterStore, point: str, base_w: float) -> float:

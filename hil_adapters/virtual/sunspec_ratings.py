@@ -29,12 +29,18 @@ _INT16: Final = 32767
 _PERCENT: Final = (0.0, 100.0)
 _SIGNED_PERCENT: Final = (-100.0, 100.0)
 _EVER_S: Final = (0.0, 65534.0)
+_AT_ONCE: Final = (100.0, 100.0)
+"""Rates of change of a battery in percent a second; slower ones are not emulated."""
 
 LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "121.WMax": (0.0, math.inf),
     "123.WMaxLimPct": _PERCENT,
     "123.Conn_RvrtTms": _EVER_S,
     "123.WMaxLimPct_RvrtTms": _EVER_S,
+    "123.WMaxLimPct_RmpTms": _EVER_S,
+    "124.InOutWRte_RmpTms": _EVER_S,
+    "124.WChaGra": _AT_ONCE,
+    "124.WDisChaGra": _AT_ONCE,
     "124.InWRte": _SIGNED_PERCENT,
     "124.OutWRte": _SIGNED_PERCENT,
     "124.MinRsvPct": _PERCENT,
@@ -177,6 +183,7 @@ def _immediate_controls(_: Plate) -> Values:
         "Conn": 1,
         "WMaxLimPct": 100.0,
         "WMaxLimPct_RvrtTms": 0,
+        "WMaxLimPct_RmpTms": 0,
         "WMaxLim_Ena": 0,
     }
 
@@ -190,6 +197,7 @@ def _storage_settings(plate: Plate) -> Values:
         "OutWRte": 100.0,
         "InWRte": 100.0,
         "InOutWRte_RvrtTms": 0,
+        "InOutWRte_RmpTms": 0,
     }
 
 
@@ -247,7 +255,6 @@ def _battery_ratings(plate: Plate) -> Values:
         "LocRemCtl": remote,
         "CtrlHb": 0,
         "Typ": lithium_ion,
-        "Evt1": 0,
     }
 
 

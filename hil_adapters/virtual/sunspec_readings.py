@@ -41,6 +41,8 @@ _EVENTS: Final[Mapping[str, int]] = {
     "81<.S2": 1 << 9,
 }
 """Bits of ``Evt1`` of models 10x and 11x by relay."""
+_COMMUNICATION_ERROR: Final = 1 << 0
+"""Bit of ``Evt1`` of model 802."""
 _OPEN: Final = frozenset({Operation.OFF, Operation.STARTING, Operation.TRIPPED})
 
 
@@ -183,14 +185,16 @@ def _heartbeat(_: Plate, state: DeviceState) -> Values:
 
 def _battery(_: Plate, state: DeviceState) -> Values:
     """Model 802; discharging counts positive."""
-    connected, disconnected = 3, 1
+    connected, disconnected, standby = 3, 1, 4
+    on_grid = standby if state.is_unheard else connected
     return {
         "SoC": 100.0 * _soc(state),
         "DoD": 100.0 * (1.0 - _soc(state)),
         "SoH": 100.0,
         "ChaSt": _charge_status(state),
         "Hb": state.beats % 0xFFFF,
-        "State": disconnected if state.operation in _OPEN else connected,
+        "State": disconnected if state.operation in _OPEN else on_grid,
+        "Evt1": _COMMUNICATION_ERROR if state.is_unheard else 0,
         "V": _BATTERY_V,
         "A": -1000.0 * state.p_kw / _BATTERY_V,
         "W": -1000.0 * state.p_kw,

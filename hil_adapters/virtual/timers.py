@@ -10,7 +10,7 @@ from hil_adapters.maps.schema import CommandWrite, RegisterMap, Watchdog
 from hil_adapters.maps.units import factor_between
 from hil_adapters.virtual.registers import RegisterStore
 
-__all__ = ["FallBack", "Reversion", "Reversions", "TrafficMode", "reversions_of_map"]
+__all__ = ["FallBack", "Heartbeat", "Reversion", "Reversions", "TrafficMode", "reversions_of_map"]
 
 
 class TrafficMode(StrEnum):
@@ -21,6 +21,22 @@ class TrafficMode(StrEnum):
     """Every request of a client."""
     WRITE = "write"
     """Writes only."""
+
+
+class Heartbeat:
+    """Watches that a number goes on changing, from its first change on."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._beat: float | None = None
+        self._changed_s = math.inf
+
+    def is_lost(self, beat: float | None, *, now_s: float) -> bool:
+        """Return whether ``beat`` has stood still for too long at ``now_s`` [s]."""
+        if self._beat is not None and beat != self._beat:
+            self._changed_s = now_s
+        self._beat = beat
+        return now_s - self._changed_s >= self._timeout_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

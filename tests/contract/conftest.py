@@ -38,6 +38,24 @@ strategies:
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add where a real device is, for test_device_contract.py; without them it runs against a virtual one."""
+    group = parser.getgroup("devices on the wire")
+    group.addoption(
+        "--hil-host", help="Address of a real device: HOST, HOST:PORT, or rtu:/dev/ttyUSB0@19200."
+    )
+    group.addoption("--hil-port", type=int, help="Its TCP port, if not that of its map.")
+    group.addoption("--hil-map", help="Its register map: a shipped one by name, or a file.")
+    group.addoption("--hil-unit", type=int, help="Its unit id, if not that of its map.")
+    group.addoption("--hil-serial", help="Serial number that must answer.")
+    group.addoption(
+        "--hil-write",
+        action="append",
+        metavar="COMMAND=LOW:HIGH",
+        help="Try this command of the real device within these limits (kW); may be repeated. Without it nothing is written.",
+    )
+
+
 def write_scenario(folder: Path, *changes: tuple[str, str], extra: str = "") -> Path:
     """Write the small scenario into a folder, with text replaced or added, and return its path."""
     text = SCENARIO

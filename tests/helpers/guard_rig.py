@@ -162,6 +162,8 @@ class InverterBank:
         self.registers[23] = 25
         self.registers[24] = 50
         self.registers[LIMIT] = 100
+        self.refused: set[int] = set()
+        """Registers to which every write is answered with an exception."""
 
     def text(self, address: int, text: str) -> None:
         """Put a text of 8 registers."""
@@ -183,7 +185,7 @@ class InverterBank:
     ) -> None:
         """Take registers; any write to the timer, the limit or its enable starts the timer again."""
         self._log({"at_s": self._clock(), "address": address, "values": values})
-        if address not in _WRITABLE:
+        if address not in _WRITABLE or address in self.refused:
             raise Refusal(_ILLEGAL_ADDRESS)
         if address == LIMIT and values[0] > 100:
             raise Refusal(_ILLEGAL_VALUE)
@@ -229,6 +231,10 @@ class Rig:
     def put(self, address: int, value: int) -> None:
         """Change a register from inside."""
         self._say({"address": address, "value": value})
+
+    def refuse(self, address: int) -> None:
+        """Answer every later write to a register with an exception."""
+        self._say({"refuse": address})
 
     def _say(self, order: dict[str, Any]) -> None:
         stream: IO[str] | None = self.process.stdin
@@ -357,6 +363,9 @@ async def _serve(log: IO[str], port: int, serial: str) -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         order = json.loads(line)
+        if "refuse" in order:
+            bank.refused.add(order["refuse"])
+            continue
         bank.registers[order["address"]] = order["value"]
     await server.stop()
 

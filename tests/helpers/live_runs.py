@@ -196,14 +196,25 @@ def served_inverter(port: int = 0) -> Iterator[Inverter]:
     settings = {"serial": SERIAL, "p_rated_kw": RATED_KW, "s_rated_kva": RATED_KW * 1.1}
     given = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     with subprocess.Popen(
-        [sys.executable, "-m", "twin", "device", "serve", "sunspec_pv", "--port", str(port), "--json", *given],
+        [
+            sys.executable,
+            "-m",
+            "twin",
+            "device",
+            "serve",
+            "sunspec_pv",
+            "--port",
+            str(port),
+            "--json",
+            *given,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
         try:
             assert process.stdout is not None
-            lines = []
+            lines: list[str] = []
             while not lines or not lines[-1].startswith("}"):
                 lines.append(process.stdout.readline())
                 assert lines[-1], "the inverter did not start"
@@ -252,12 +263,12 @@ class Run:
 
     def __init__(self, process: "subprocess.Popen[str]", bench: "Bench") -> None:
         self.process, self._bench = process, bench
+        self._before = bench.guardians
 
     @property
-    def guardians(self) -> tuple[int, ...]:
-        """Process ids of the guardians that are registered."""
-        folder = self._bench.runtime / "guardians"
-        return tuple(int(json.loads(note.read_text())["pid"]) for note in sorted(folder.glob("*.json")))
+    def guardians(self) -> frozenset[int]:
+        """Process ids of the guardians that have come since the run began."""
+        return self._bench.guardians - self._before
 
     def interrupt(self) -> None:
         """Press Ctrl-C: everything in the foreground gets the signal."""
@@ -286,6 +297,12 @@ class Bench:
     def results(self) -> Path:
         """Where runs are stored."""
         return self.folder / "results"
+
+    @property
+    def guardians(self) -> frozenset[int]:
+        """Process ids of the guardians that are registered."""
+        notes = (self.runtime / "guardians").glob("*.json")
+        return frozenset(int(note.stem) for note in notes)
 
     @property
     def run_folder(self) -> Path:
@@ -324,8 +341,7 @@ class Bench:
             finally:
                 left = run.guardians
                 process.kill()
-                for pid in left:
-                    until(lambda pid=pid: not alive(pid), "the guardian ends")  # type: ignore[misc]  # bound by default
+                until(lambda: not any(map(alive, left)), "the guardians end")
 
     def said(self, *arguments: str | Path, within_s: float = PATIENCE_S) -> tuple[int, str]:
         """Run ``twin`` to its end; return the exit code and what was printed."""

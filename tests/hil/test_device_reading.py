@@ -106,6 +106,7 @@ def test_exactly_what_is_missing_is_bad_and_it_is_never_asked_for_again(
     bank = Holes(absent)
     told: list[tuple[EventKind, str]] = []
     reader, readings = a_reader(map_, bank, told)
+    n_blocks = len(readings.blocks("fast"))
 
     asyncio.run(reader.poll("fast"))
     bank.touched.clear()
@@ -122,4 +123,4 @@ def test_exactly_what_is_missing_is_bad_and_it_is_never_asked_for_again(
             assert sample.quality is Quality.GOOD, point.name
             assert sample.value == (0 if point.name == "sf" else point.address)
     refused = [text.split(":")[0] for kind, text in told if kind is EventKind.POINT_REFUSED]
-    assert len(refused) == len(set(refused))
+    assert len(refused) == len(set(refused)) <= n_blocks, "one event for all that a block lacks"

@@ -302,7 +302,7 @@ def test_a_failure_makes_values_uncertain_is_told_once_and_is_asked_again_after_
     doubted, n_at_once, n_later, kinds, quality = run_with(bank, a_device_map(), body, time=time)
     assert (doubted.value, doubted.quality) == (500.0, Quality.UNCERTAIN)
     assert (n_at_once, n_later) == (0, 1)
-    assert kinds == [EventKind.CONNECTED, EventKind.REFUSED_FOR_A_WHILE]
+    assert kinds == [EventKind.CONNECTED, EventKind.REFUSED_FOR_A_WHILE, EventKind.RECOVERED]
     assert quality is Quality.GOOD
 
 

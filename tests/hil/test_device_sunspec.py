@@ -1,19 +1,23 @@
 """Sessions with SunSpec devices: points found in the device, scaled writes, and layouts that change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from device_bench import ManualTime, MemoryBank, Write, pool_on, served
 
 from hil_adapters.device.events import EventKind, SessionState
+from hil_adapters.device.pool import LinkPool
 from hil_adapters.device.session import DeviceSession
-from hil_adapters.errors import IdentityError, MapError
+from hil_adapters.errors import IdentityError, LinkLostError, LinkTimeoutError, MapError
 from hil_adapters.maps.binding import command_writes
 from hil_adapters.maps.loader import load_map
 from hil_adapters.samples import Quality
 from hil_adapters.sunspec.image import ModelSpec, build_image
+from hil_adapters.wire.base import FaultAction, FrameObserver, LinkStatistics, ModbusLink, Send, Target
+from hil_adapters.wire.links import open_link
 
 COMMON = ModelSpec(model=1, values={"Mn": "gemello", "Md": "pv-5", "Vr": "1.0", "SN": "SN-7"})
 INVERTER = ModelSpec(
@@ -32,6 +36,26 @@ Body = Callable[[DeviceSession, MemoryBank], Awaitable[Any]]
 
 def pv_bank(*models: ModelSpec) -> MemoryBank:
     return MemoryBank({1: dict(build_image(models).registers)})
+
+
+@dataclass
+class AtAddress:
+    """Calls ``then`` once at the answer to a read of ``address``; without an address it does nothing."""
+
+    then: Callable[[bytes], Sequence[FaultAction]]
+    address: int | None = None
+
+    def refuses_connection(self, clients: int) -> bool:
+        return False
+
+    def request(self, frame: bytes) -> bytes | None:
+        return frame
+
+    def answer(self, request: bytes, answer: bytes) -> Sequence[FaultAction]:
+        if self.address is None or int.from_bytes(request[8:10], "big") != self.address:
+            return [Send(frame=answer)]
+        self.address = None
+        return self.then(answer)
 
 
 def run_with_pv(body: Body, *, serial: str | None = "SN-7", time: ManualTime | None = None) -> Any:
@@ -110,6 +134,62 @@ def test_a_scale_factor_that_changes_without_its_value_makes_the_power_uncertain
     assert kinds == [EventKind.CONNECTED, EventKind.SCALE_CHANGED]
 
 
+def test_every_cause_is_told_once_when_it_begins_and_once_when_it_is_over() -> None:
+    async def body(session: DeviceSession, bank: MemoryBank) -> Any:
+        await session.connect()
+        address = {point.name: point.address for point in session.map.points}
+        scales = [address["103.V_SF"], address["103.W_SF"]]
+        whole = [bank.units[1][at] for at in scales]
+        bank.units[1][address["103.PhVphB"]] = bank.units[1][address["103.PhVphC"]] = 2310
+        session.take_events()
+
+        async def told() -> list[tuple[EventKind, str]]:
+            for group in ("fast", "slow", "fast", "slow"):
+                await session.poll(group)
+            return [(event.kind, event.text) for event in session.take_events()]
+
+        quiet = await told()
+        for at in scales:
+            bank.units[1][at] = 0x8000
+        begun = await told()
+        bad = [name for name, reason in session.reasons.items() if "scale factor 103." in reason]
+        for at, value in zip(scales, whole, strict=True):
+            bank.units[1][at] = value
+        return quiet, begun, bad, await told()
+
+    quiet, begun, bad, over = run_with_pv(body)
+    assert quiet == []
+    assert len(bad) >= 4
+    assert sorted(begun) == [
+        (
+            EventKind.IMPOSSIBLE,
+            "103.PhVphA, 103.PhVphB, 103.PhVphC: its scale factor 103.V_SF is not implemented or was not read",
+        ),
+        (EventKind.IMPOSSIBLE, "103.W: its scale factor 103.W_SF is not implemented or was not read"),
+    ]
+    assert sorted(over) == [
+        (EventKind.RECOVERED, "scale factor 103.V_SF can be used again"),
+        (EventKind.RECOVERED, "scale factor 103.W_SF can be used again"),
+    ]
+
+
+def test_a_scale_factor_that_changes_is_one_event_for_all_its_points() -> None:
+    async def body(session: DeviceSession, bank: MemoryBank) -> Any:
+        await session.connect()
+        address = {point.name: point.address for point in session.map.points}
+        bank.units[1][address["103.PhVphB"]] = bank.units[1][address["103.PhVphC"]] = 2310
+        await session.poll("fast")
+        session.take_events()
+        bank.units[1][address["103.V_SF"]] = 2
+        await session.poll("fast")
+        return [event.text for event in session.take_events()]
+
+    texts = run_with_pv(body)
+    assert len(texts) == 1
+    assert texts[0].startswith("103.PhVphA: scale factor changed from")
+    assert texts[0].endswith("; so are 103.PhVphB, 103.PhVphC")
+
+
 @pytest.mark.parametrize(
     "exponent", [12, -11, 0x8000 - 0x10000], ids=["too large", "too small", "not implemented"]
 )
@@ -139,6 +219,100 @@ def test_registers_that_move_after_an_update_are_noticed_at_the_next_connection(
         return session.state, session.signals()["p_kw"].quality, bank.writes
 
     assert run_with_pv(body) == (SessionState.FOREIGN, Quality.BAD, [])
+
+
+@pytest.mark.parametrize("address", [40000, 40002, 40070, 40122])
+def test_a_silence_while_the_models_are_found_again_does_not_make_it_another_device(address: int) -> None:
+    silence = AtAddress(then=lambda _answer: [])
+    map_ = load_map("sunspec_pv")
+    patient = map_.model_copy(update={"link": map_.link.model_copy(update={"timeout_s": 0.2})})
+
+    async def run() -> Any:
+        bank = pv_bank(COMMON, INVERTER, RATINGS, CONTROLS)
+        async with served(bank, faults=silence) as target:
+            session = DeviceSession(patient, target, 1, serial="SN-7")
+            await session.connect()
+            await session.link.abort()
+            silence.address = address
+            with pytest.raises(LinkTimeoutError):
+                await session.connect()
+            state = session.state
+            await session.connect()
+            await session.close()
+            return state, session.connection, [event.kind for event in session.take_events()]
+
+    state, connection, kinds = asyncio.run(run())
+    assert state is SessionState.DISCONNECTED
+    assert connection == 2
+    assert EventKind.FOREIGN not in kinds
+
+
+class FragileLink:
+    """A link that is lost right after the answer to a read of ``lost_at``."""
+
+    def __init__(self, inner: ModbusLink) -> None:
+        self._inner = inner
+        self.lost_at: int | None = None
+
+    @property
+    def target(self) -> Target:
+        return self._inner.target
+
+    @property
+    def is_open(self) -> bool:
+        return self._inner.is_open
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        return self._inner.statistics
+
+    async def open(self) -> None:
+        await self._inner.open()
+
+    async def request(self, unit: int, pdu: bytes, *, timeout_s: float) -> bytes:
+        answer = await self._inner.request(unit, pdu, timeout_s=timeout_s)
+        if int.from_bytes(pdu[1:3], "big") == self.lost_at:
+            self.lost_at = None
+            await self._inner.close()
+        return answer
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def test_a_connection_lost_while_the_models_are_read_does_not_make_it_another_device() -> None:
+    """The device restarts meanwhile: on another connection its second half would be read as it is not."""
+    links: list[FragileLink] = []
+
+    def make(target: Target, *, zero_transaction: bool, observer: FrameObserver | None) -> ModbusLink:
+        links.append(FragileLink(open_link(target, zero_transaction=zero_transaction, observer=observer)))
+        return links[0]
+
+    async def run() -> Any:
+        bank = pv_bank(COMMON, INVERTER, RATINGS, CONTROLS)
+        whole = bank.units[1]
+
+        def restarting(_unit: int, address: int) -> None:
+            if address == 40070:
+                bank.units[1] = {at: value if at < 40072 else 0 for at, value in whole.items()}
+
+        async with served(bank) as target:
+            session = DeviceSession(load_map("sunspec_pv"), target, 1, serial="SN-7", pool=LinkPool(make))
+            await session.connect()
+            await session.link.abort()
+            bank.on_read, links[0].lost_at = restarting, 40070
+            with pytest.raises(LinkLostError):
+                await session.connect()
+            state = session.state
+            bank.on_read, bank.units[1] = None, whole
+            await session.connect()
+            await session.close()
+        return state, session.connection, [event.kind for event in session.take_events()]
+
+    state, connection, kinds = asyncio.run(run())
+    assert state is SessionState.DISCONNECTED
+    assert connection == 2
+    assert EventKind.FOREIGN not in kinds
 
 
 def test_registers_that_move_without_a_loss_of_the_connection_are_noticed_within_five_minutes() -> None:

@@ -164,6 +164,36 @@ def test_both_ends_of_a_window_carry_the_value():
     assert pairs(command_writes(map_, "p_set_kw", 2.0, {})) == [("set", 2000.0), ("w", -2000.0)]
 
 
+WINDOW = {
+    "writes": [
+        {"point": "timer", "from_watchdog": True},
+        {"point": "set"},
+        {"point": "w", "sign": "generation"},
+    ],
+    "release": [{"point": "set", "value": 0}],
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "order"),
+    [
+        (1000.0, 3.0, ["timer", "set", "w"]),
+        (1000.0, -3.0, ["timer", "w", "set"]),
+        (-3000.0, -1.0, ["timer", "set", "w"]),
+        (1000.0, 1.0, ["timer", "w", "set"]),
+        (math.nan, -3.0, ["timer", "set", "w"]),
+    ],
+    ids=["grows", "falls", "grows below zero", "stays", "not known"],
+)
+def test_the_end_of_a_window_that_moves_away_from_the_other_is_written_first(before, after, order):
+    map_ = inverter(commands={"p_set_kw": WINDOW})
+    quality = Quality.BAD if math.isnan(before) else Quality.STALE
+    writes = command_writes(map_, "p_set_kw", after, {"set": sample(before, quality)})
+    assert [write.point for write in writes] == order
+    values = {write.point: write.value for write in writes}
+    assert (values["set"], values["w"]) == (1000.0 * after, -1000.0 * after)
+
+
 def test_a_command_the_device_does_not_have_is_refused_with_those_it_has():
     with pytest.raises(MapError, match="no command q_set_kvar; the device has p_limit_kw, p_set_kw"):
         command_writes(inverter(), "q_set_kvar", 1.0, {})

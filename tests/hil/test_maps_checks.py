@@ -262,6 +262,18 @@ def test_two_ends_of_a_window_must_let_go_together(tmp_path):
     assert any("carry one value under different watchdogs" in line for line in found)
 
 
+@pytest.mark.parametrize(
+    ("carriers", "told"),
+    [
+        ("{point: set, sign: generation}\n      - {point: soc}", "the upper end of a window"),
+        ("{point: set}\n      - {point: soc}\n      - {point: soc}", "3 writes carry the value"),
+    ],
+)
+def test_the_ends_of_a_window_are_two_and_in_order(tmp_path, carriers, told):
+    found = mistakes(tmp_path, SOUND.replace("      - {point: set}\n", f"      - {carriers}\n"))
+    assert any(told in line for line in found), found
+
+
 def test_every_mistake_is_told_at_once_with_its_line_in_order(tmp_path):
     body = POINTS.replace("uint16, unit: s", "uint16, unit: x").replace(
         "int16, access", "int16, scale: 0, access"

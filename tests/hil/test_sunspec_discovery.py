@@ -195,17 +195,6 @@ def test_a_failure_at_the_base_of_the_models_is_not_a_wrong_map() -> None:
     assert caught.value.code == 4
 
 
-@pytest.mark.parametrize("silent_at", [40002, 40070, 40122, 40123])
-def test_a_chain_is_not_read_on_where_the_connection_was_lost_in_the_middle(silent_at: int) -> None:
-    bank = bank_of(COMMON, INVERTER, CONTROLS)
-    link = WirelessLink(bank, silent_at=frozenset({silent_at}))
-    if silent_at == 40123:  # nothing is asked there
-        assert len(asyncio.run(discover(link, 1)).models) == 3
-        return
-    with pytest.raises(LinkTimeoutError):
-        asyncio.run(discover(link, 1))
-
-
 @pytest.mark.parametrize("code", [10, 11])
 def test_a_device_behind_a_gateway_that_does_not_reach_it_is_not_a_wrong_map(code: int) -> None:
     bank = bank_of(COMMON, INVERTER)

@@ -161,11 +161,11 @@ def test_charging_moves_both_ends_of_the_window_of_model_124() -> None:
     image = device("sunspec_battery", INVERTERS[103], STORAGE)
     assert written(image, "p_set_kw", 1.0) == [
         ("124.InOutWRte_RvrtTms", 30.0),
+        ("124.OutWRte", -25.0),  # the window is wide open: its lower end first
         ("124.InWRte", 25.0),
-        ("124.OutWRte", -25.0),
         ("124.StorCtl_Mod", 3.0),
     ]
-    assert written(image, "p_set_kw", -2.0)[1:3] == [("124.InWRte", -50.0), ("124.OutWRte", 50.0)]
+    assert written(image, "p_set_kw", -2.0)[1:3] == [("124.OutWRte", 50.0), ("124.InWRte", -50.0)]
     assert release_writes(image.map, "p_set_kw") == (PointWrite(point="124.StorCtl_Mod", value=0.0),)
     assert signals_of(image.map, samples(image))["soc"].value == pytest.approx(0.635)
 

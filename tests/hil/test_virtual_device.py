@@ -1,8 +1,7 @@
 """Registers, physics, timers and protection of one emulated device together."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -239,25 +238,19 @@ def test_a_command_during_the_ramp_still_counts() -> None:
     assert device.state.p_kw == pytest.approx(-0.5)
 
 
-def test_amounts_are_taken_once() -> None:
-    class Driving:
-        nameplate: ClassVar = {"p_rated_kw": 7.4}
-        taken: tuple[float, ...] = ()
-
-        def step(
-            self, commands: Mapping[str, float], world: Mapping[str, float], *, dt_s: float
-        ) -> Mapping[str, float]:
-            self.taken = (*self.taken, world["used_kwh"])
-            return {"p_kw": 0.0}
-
-    device = vendor_device(charger_map(), {"p_rated_kw": 7.4}, Clock(), world={"used_kwh": 0.0})
-    driving = Driving()
-    device._physics = driving
-    device.tell({"used_kwh": 2.0})
-    device.tell({"used_kwh": 1.0})
-    device.step(0.1)
-    device.step(0.1)
-    assert driving.taken == (3.0, 0.0)
+@given(wishes_kw=st.lists(st.floats(-5, 5), min_size=2, max_size=8))
+@settings(deadline=None, max_examples=15)
+def test_the_storage_window_is_never_empty_while_its_ends_are_written(wishes_kw: list[float]) -> None:
+    device = sunspec_device("battery", Clock())
+    for wish_kw in wishes_kw:
+        for write in command_writes(device.store.map, "p_set_kw", wish_kw, samples(device)):
+            put(device, write.point, write.value)
+            upper, lower = device.store.number("124.InWRte"), device.store.number("124.OutWRte")
+            assert upper is not None
+            assert lower is not None
+            assert -lower <= upper, write
+        device.step(1.0)
+        assert device.state.p_kw == pytest.approx(wish_kw, abs=0.05)
 
 
 def test_a_restart_forgets_limits_and_counters_and_waits_to_connect() -> None:

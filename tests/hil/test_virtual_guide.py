@@ -14,7 +14,8 @@ from hil_adapters.virtual.sunspec_ratings import model_specs
 from twin.virtual.standalone import Wanted, standalone_config
 
 GUIDE = (Path(__file__).parents[2] / "docs/virtual_devices.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| (`.+?`) \| .+? \| (.+?) \|(?: (.+?) \|)?$", GUIDE, re.MULTILINE)
+PROTECTION = GUIDE.partition("## Interface protection")[2].partition("\n## ")[0]
+ROWS = re.findall(r"^\| (`.+?`) \| .+? \| (.+?) \|(?: (.+?) \|)?$", PROTECTION, re.MULTILINE)
 
 
 def test_the_tables_hold_every_parameter_of_the_protection_with_its_value() -> None:

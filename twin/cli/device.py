@@ -6,17 +6,21 @@ from typing import Annotated
 
 import typer
 
+from twin.cli.device_check import check_command
 from twin.cli.device_proxy import proxy_command
 from twin.cli.device_serve import serve_command
 from twin.cli.device_target import (
     Host,
     Line,
     MapName,
+    Parity,
     ParityOption,
+    Place,
     Port,
+    TlsAuthority,
+    TlsCertificate,
+    TlsKey,
     Unit,
-    parity_option,
-    target_of,
     unit_of,
     wire_errors,
 )
@@ -35,6 +39,7 @@ device_app = typer.Typer(
     rich_markup_mode=None,
 )
 
+device_app.command("check")(check_command)
 device_app.command("serve")(serve_command)
 device_app.command("proxy")(proxy_command)
 
@@ -132,7 +137,10 @@ def read_command(
     port: Port = None,
     unit: Unit = None,
     line: Line = None,
-    parity: parity_option = ParityOption.EVEN,
+    parity: Parity = ParityOption.EVEN,
+    tls_ca: TlsAuthority = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
     point: Annotated[
         list[str] | None, typer.Option("--point", metavar="NAME", help="Only this point; may be repeated.")
     ] = None,
@@ -146,11 +154,12 @@ def read_command(
         from hil_adapters.maps.loader import load_map
         from twin import console, console_device
 
+        place = Place(
+            host=host, port=port, line=line, parity=parity, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
+        )
         with wire_errors():
             register_map = load_map(map_)
-            target = target_of(
-                host=host, port=port, line=line, parity=parity, default_port=register_map.link.port
-            )
+            target = place.target(register_map.link.port)
             seen = asyncio.run(look_at(register_map, target, unit_of(unit, register_map), points=point))
         if json_out:
             console.json_line(console_device.look_for_json(seen))
@@ -168,7 +177,10 @@ def watch_command(
     port: Port = None,
     unit: Unit = None,
     line: Line = None,
-    parity: parity_option = ParityOption.EVEN,
+    parity: Parity = ParityOption.EVEN,
+    tls_ca: TlsAuthority = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
     poll_s: Annotated[float, typer.Option("--poll-s", min=0.05, max=60.0, help="Period [s].")] = 0.5,
     seconds: Annotated[
         float | None, typer.Option("--seconds", min=0.0, help="End by itself after this time [s].")
@@ -184,11 +196,12 @@ def watch_command(
         from hil_adapters.maps.loader import load_map
         from twin.console_watch import watch
 
+        place = Place(
+            host=host, port=port, line=line, parity=parity, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
+        )
         with wire_errors():
             register_map = load_map(map_)
-            target = target_of(
-                host=host, port=port, line=line, parity=parity, default_port=register_map.link.port
-            )
+            target = place.target(register_map.link.port)
             answered = watch(
                 register_map, target, unit_of(unit, register_map), poll_s=poll_s, seconds=seconds
             )
@@ -203,7 +216,10 @@ def discover_command(
     port: Port = None,
     unit: Annotated[int, typer.Option("--unit", min=0, max=255, help="Unit id.")] = 1,
     line: Line = None,
-    parity: parity_option = ParityOption.EVEN,
+    parity: Parity = ParityOption.EVEN,
+    tls_ca: TlsAuthority = None,
+    tls_cert: TlsCertificate = None,
+    tls_key: TlsKey = None,
     points: Annotated[bool, typer.Option("--points", help="With every point and its value.")] = False,
     yaml: Annotated[
         Path | None,
@@ -221,9 +237,12 @@ def discover_command(
         from hil_adapters.maps.loader import load_map
         from twin import console, console_device
 
+        place = Place(
+            host=host, port=port, line=line, parity=parity, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key
+        )
         with wire_errors():
             default_port = load_map("sunspec_pv").link.port
-            target = target_of(host=host, port=port, line=line, parity=parity, default_port=default_port)
+            target = place.target(default_port)
             found = asyncio.run(explore(target, unit))
             if yaml is not None:
                 from hil_adapters.acceptance.drafting import write_draft

@@ -1,7 +1,9 @@
 """Options that say where a device is, and errors of the wire as errors of a command."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +14,21 @@ from twin.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from hil_adapters.maps.schema import RegisterMap
-    from hil_adapters.wire.base import Target
+    from hil_adapters.wire.base import Target, TcpTarget
 
 __all__ = [
     "Host",
     "Line",
     "MapName",
+    "Parity",
     "ParityOption",
+    "Place",
     "Port",
+    "TlsAuthority",
+    "TlsCertificate",
+    "TlsKey",
     "Unit",
     "existing_file",
-    "parity_option",
-    "target_of",
     "unit_of",
     "wire_errors",
 ]
@@ -58,42 +63,100 @@ class ParityOption(StrEnum):
     ODD = "odd"
 
 
-parity_option = Annotated[ParityOption, typer.Option("--parity", help="Parity of the serial line.")]
+Parity = Annotated[ParityOption, typer.Option("--parity", help="Parity of the serial line.")]
+TlsAuthority = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca", metavar="FILE", help="Modbus/TCP Security: certificates of those who sign for devices."
+    ),
+]
+TlsCertificate = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", metavar="FILE", help="Certificate of this program, with its role."),
+]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key.")]
 
 
-def target_of(
-    *, host: str | None, port: int | None, line: str | None, parity: ParityOption, default_port: int
-) -> "Target":
-    """Return where the device is.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a device is, as a person typed it."""
 
-    Raises:
-        InputError: the options name no place, or two.
-    """
-    import dataclasses
+    host: str | None
+    port: int | None
+    line: str | None
+    parity: ParityOption
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
-    from hil_adapters.errors import LinkError
-    from hil_adapters.wire.base import Parity, SerialTarget, TcpTarget
-    from hil_adapters.wire.targets import parse_target
+    def target(self, default_port: int) -> "Target":
+        """Return where the device is.
 
-    if (host is None) == (line is None):
-        raise InputError("say where the device is: --host ADDRESS, or --line /dev/ttyUSB0@19200")
-    try:
-        if line is not None:
-            if port is not None:
-                raise InputError("--port goes with --host; a serial line has none")
-            target = parse_target(f"rtu:{line}")
-            if isinstance(target, SerialTarget):
-                return dataclasses.replace(target, parity=Parity(parity.value))
+        Raises:
+            InputError: the options name no place, or two, or TLS is not complete.
+        """
+        from hil_adapters.errors import LinkError
+
+        if (self.host is None) == (self.line is None):
+            raise InputError("say where the device is: --host ADDRESS, or --line /dev/ttyUSB0@19200")
+        try:
+            if self.line is not None:
+                return self._serial(self.line)
+            return self._network(str(self.host), default_port)
+        except LinkError as error:
+            raise InputError(str(error)) from error
+
+    def _serial(self, line: str) -> "Target":
+        from hil_adapters.wire.base import Parity as LineParity
+        from hil_adapters.wire.base import SerialTarget
+        from hil_adapters.wire.targets import parse_target
+
+        if self.port is not None or self._tls_files() is not None:
+            raise InputError("--port and --tls-... go with --host; a serial line has neither")
+        target = parse_target(f"rtu:{line}")
+        if isinstance(target, SerialTarget):
+            return dataclasses.replace(target, parity=LineParity(self.parity.value))
+        return target
+
+    def _network(self, host: str, default_port: int) -> "Target":
+        from hil_adapters.wire.base import TcpTarget
+        from hil_adapters.wire.targets import parse_target
+
+        target = parse_target(host)
+        says_port = host.rpartition("]")[2].count(":") == 1 or "://" in host
+        if says_port and self.port is not None:
+            raise InputError(f"--host {host} and --port {self.port} both say a port; keep one")
+        files = self._tls_files()
+        if not isinstance(target, TcpTarget):
+            if files is not None:
+                raise InputError("TLS goes with Modbus TCP, not with a serial server")
             return target
-        target = parse_target(str(host))
-    except LinkError as error:
-        raise InputError(str(error)) from error
-    says_port = str(host).rpartition("]")[2].count(":") == 1 or "://" in str(host)
-    if isinstance(target, TcpTarget) and not says_port:
-        return dataclasses.replace(target, port=default_port if port is None else port)
-    if port is not None:
-        raise InputError(f"--host {host} and --port {port} both say a port; keep one")
-    return target
+        if not says_port:
+            target = dataclasses.replace(target, port=default_port if self.port is None else self.port)
+        return target if files is None else _with_tls(target, files)
+
+    def _tls_files(self) -> tuple[Path, Path, Path] | None:
+        """Return the files of TLS: authority, certificate, key; None without TLS."""
+        match (self.tls_ca, self.tls_cert, self.tls_key):
+            case (None, None, None):
+                return None
+            case (Path() as authority, Path() as certificate, Path() as key):
+                return existing_file(authority), existing_file(certificate), existing_file(key)
+            case _:
+                raise InputError("TLS needs all three of --tls-ca, --tls-cert and --tls-key")
+
+
+def _with_tls(target: "TcpTarget", files: tuple[Path, Path, Path]) -> "TcpTarget":
+    import ssl
+
+    from hil_adapters.wire.tls import client_context
+
+    authority, certificate, key = files
+    try:
+        context = client_context(authority, cert=certificate, key=key)
+    except (ssl.SSLError, OSError) as error:
+        raise InputError(f"{certificate}: the files of TLS cannot be used: {error}") from error
+    return dataclasses.replace(target, tls=context)
 
 
 def unit_of(unit: int | None, register_map: "RegisterMap") -> int:

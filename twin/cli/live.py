@@ -12,10 +12,8 @@ from twin.cli.shell import guarded
 from twin.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twin.hil import HilSlot
     from twin.live.session import LiveMode
+    from twin.scenario import LoadedScenario
 
 __all__ = ["estop_command", "live", "replay"]
 
@@ -25,7 +23,8 @@ def live(
     armed: Annotated[bool, typer.Option("--armed", help="Command real devices.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Read real devices, write nothing.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="No connection at all; set-points are checked and logged.")
+        bool,
+        typer.Option("--dry-run", help="Read real devices; set-points are checked and logged, not written."),
     ] = False,
     strategy: Annotated[
         list[str] | None, typer.Option("--strategy", help="Run only this strategy; may be repeated.")
@@ -60,11 +59,12 @@ def live(
             raise InputError(
                 f"--armed: one strategy commands a device; choose it with --strategy ({', '.join(chosen)})"
             )
+        typed = _typed(loaded, _confirmed(confirm or [])) if armed else {}
         options = RunOptions(
             strategies=strategy,
             out=out,
             changed=changed,
-            live=LiveOptions(mode=mode, confirm=_confirmation(_confirmed(confirm or []))),
+            live=LiveOptions(mode=mode, confirm=lambda slot: typed.get(slot.name, "")),
         )
         return exit_code_of(run_and_show(loaded, options, json_out=json_out, quiet=quiet))
 
@@ -106,6 +106,7 @@ def replay(
     """Repeat a run from what its devices said, without the devices and as fast as it goes."""
 
     def work() -> int:
+        from twin.live.replay import exchange_file
         from twin.results import latest_run, layout
         from twin.runner import RunOptions
         from twin.scenario import load_scenario
@@ -116,8 +117,16 @@ def replay(
         names = loaded.scenario.strategies
         if not any((folder / name / layout.DEVICES).is_dir() for name in names):
             raise InputError(f"{run}: had no devices on the wire; run its scenario again with `twin run`")
+        recorded = [name for name in loaded.scenario.strategies if exchange_file(folder / name).exists()]
+        if not recorded:
+            raise InputError(
+                f"{run}: no strategy of it came as far as its first reading; there is nothing to replay"
+            )
         options = RunOptions(
-            strategies=strategy, out=out, changed={"replay": str(folder)}, replay=folder.resolve()
+            strategies=recorded if strategy is None else strategy,
+            out=out,
+            changed={"replay": str(folder)},
+            replay=folder.resolve(),
         )
         return exit_code_of(run_and_show(loaded, options, json_out=json_out, quiet=quiet))
 
@@ -151,18 +160,24 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
     return found
 
 
-def _confirmation(given: dict[str, str]) -> "Callable[[HilSlot], str]":
-    def ask(slot: "HilSlot") -> str:
-        if slot.name in given:
-            return f"{slot.name} {given[slot.name]}"
+def _typed(loaded: "LoadedScenario", given: dict[str, str]) -> dict[str, str]:
+    """Return what was typed for each real device, before anything is started and a progress bar stands in the way."""
+    typed: dict[str, str] = {}
+    for entry in loaded.devices:
+        spec = entry.spec
+        if getattr(spec, "as_", None) != "hardware" or spec.name is None:
+            continue
+        if spec.name in given:
+            typed[spec.name] = f"{spec.name} {given[spec.name]}"
+            continue
         if not sys.stdin.isatty():
             raise InputError(
-                f"{slot.name}: nobody is there to confirm it; run in a terminal or give --confirm '{slot.name}=SERIAL'"
+                f"{spec.name}: nobody is there to confirm it; run in a terminal or give --confirm '{spec.name}=SERIAL'"
             )
-        typer.echo(
-            f"{slot.name} at {slot.target} will be commanded. Type its name and serial number to arm it:",
-            err=True,
-        )
-        return str(typer.prompt("name serial", err=True))
-
-    return ask
+        typer.echo(f"{spec.name} will be commanded. Type its name and serial number to arm it:", err=True)
+        typed[spec.name] = str(typer.prompt("name serial", err=True))
+    for name in given:
+        if name not in typed:
+            known = ", ".join(typed) or "none"
+            raise InputError(f"--confirm {name}: the scenario has no such real device; it has {known}")
+    return typed

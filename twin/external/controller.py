@@ -16,8 +16,8 @@ from twin.external.emulated import Command
 from twin.external.process import command_words
 from twin.external.records import RecordedCommands
 from twin.external.seam import Around, Measured
-from twin.external.session import Session, Setting
-from twin.external.slots import Wanted, check_address, slots_of
+from twin.external.session import Session, Setting, emulated
+from twin.external.slots import Wanted, check_address, is_file, slots_of
 
 __all__ = ["External"]
 
@@ -54,6 +54,7 @@ class External:
 
     Raises:
         ValueError: a parameter makes no sense for this plant.
+        InputError: a register map is not there or does not fit.
     """
 
     site: Site
@@ -95,6 +96,8 @@ class External:
                 rated_kw=_by_device("rated_kw", self.rated_kw),
             ),
         )
+        # a map in a file of its own is looked for beside the scenario, which is not known before the run
+        emulated([slot for slot in self._slots if not is_file(slot.map)], self.site, Path())
         self._words = command_words(self.command) if self.command else ()
         self._own = OwnControl(
             others=_RULES[self.others](self.site), takes_surplus=self.without_command == "self_consumption"

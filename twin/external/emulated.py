@@ -4,16 +4,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from hil_adapters.errors import HilError
 from hil_adapters.maps.loader import load_map
 from hil_adapters.virtual.device import DeviceSetup, VirtualDevice
 from hil_adapters.virtual.state import START_KWH
 from twin.errors import InputError
-from twin.external.slots import Slot
+from twin.external.slots import Role, Slot
 
 __all__ = ["Command", "Emulated", "Reading"]
+
+_KINDS: Final[Mapping[Role, tuple[str, ...]]] = {
+    Role.METER: ("meter",),
+    Role.PV: ("pv",),
+    Role.BATTERY: ("battery",),
+    Role.APPLIANCE: ("charger", "other"),
+}
+"""Kinds of register maps for each role."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +110,13 @@ class Emulated:
             inside.signals["soc"] = soc
         setup = DeviceSetup(name=slot.name, unit=slot.unit, serial=f"OUTSIDE-{slot.name}"[:32])
         try:
-            device = VirtualDevice(load_map(slot.map, base_dir=base_dir), inside, setup, clock=clock)
+            map_ = load_map(slot.map, base_dir=base_dir)
+            if map_.kind not in _KINDS[slot.role]:
+                raise InputError(
+                    f"emulated {slot.name}: map {slot.map} is of kind {map_.kind}; choose one of kind "
+                    f"{' or '.join(_KINDS[slot.role])}"
+                )
+            device = VirtualDevice(map_, inside, setup, clock=clock)
         except HilError as error:
             raise InputError(f"emulated {slot.name}: {error}") from error
         device.step(0.0)

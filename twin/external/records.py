@@ -9,7 +9,7 @@ from typing import Any
 from hil_adapters.virtual.bank import WriteRecord
 from twin.errors import RunError, RunFolderError
 from twin.external.emulated import Command
-from twin.results.disk import write_atomic
+from twin.results.disk import store_errors, write_atomic
 from twin.results.events import append_event, read_events
 
 __all__ = ["Book", "RecordedCommands", "addresses_file", "log_file"]
@@ -48,8 +48,11 @@ class Book:
 
     def writes(self, step: int, writes: Sequence[tuple[str, WriteRecord]]) -> None:
         """Store the writes that came since the step before, refused ones included."""
-        for name, record in writes:
-            append_event(self._folder / _WRITES, {"step": step, "device": name, **asdict(record)})
+        path = self._folder / _WRITES
+        lines = [json.dumps({"step": step, "device": name, **asdict(record)}) for name, record in writes]
+        if lines:
+            with store_errors(path), path.open("ab", buffering=0) as file:
+                file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 class RecordedCommands:

@@ -2,8 +2,8 @@
 
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -19,7 +19,7 @@ from twin.external.serving import Server, serving
 from twin.external.slots import Role, Slot
 from twin.units import SECONDS_PER_HOUR
 
-__all__ = ["Session", "Setting"]
+__all__ = ["Session", "Setting", "emulated"]
 
 _SILENT_S: Final = 5.0
 _SILENT_TICKS: Final = 5
@@ -64,27 +64,18 @@ class Session:
             RunError: an address cannot be used, or nobody asked for anything in time.
         """
         around.folder.mkdir(parents=True, exist_ok=True)
-        devices = [_emulated(slot, site, around.base_dir) for slot in setting.slots]
+        devices = emulated(setting.slots, site, around.base_dir)
         with ExitStack() as closing:
             server, ports = closing.enter_context(serving(devices, host=setting.host, allow=setting.allow))
             session = cls(site, setting, around, server)
             addresses = session._announce(ports)
             if setting.words:
-                session._ems = closing.enter_context(
-                    started(
-                        setting.words,
-                        cwd=around.base_dir,
-                        variables=environment(
-                            addresses,
-                            tick_s=site.dt_s / around.speed,
-                            addresses_file=addresses_file(around.folder),
-                        ),
-                        log=log_file(around.folder),
-                    )
-                )
+                session._ems = closing.enter_context(session._started_ems(addresses))
             session._await_request()
-            yield session
-            session._summarise()
+            try:
+                yield session
+            finally:
+                session._summarise()
 
     def take(self, seen: Observation) -> Mapping[str, Command]:
         """Return what is in force at the beginning of a step, and show the states of charge of this moment."""
@@ -135,6 +126,17 @@ class Session:
             self._around.tell(0, text)
             self._around.say(text)
         return addresses
+
+    def _started_ems(
+        self, addresses: Mapping[str, Mapping[str, object]]
+    ) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+        around = self._around
+        variables = environment(
+            addresses, tick_s=self._site.dt_s / around.speed, addresses_file=addresses_file(around.folder)
+        )
+        return started(
+            self._setting.words, cwd=around.base_dir, variables=variables, log=log_file(around.folder)
+        )
 
     def _await_request(self) -> None:
         """Return as soon as somebody has asked for anything."""
@@ -202,10 +204,20 @@ class _Watch:
         self._around.tell(step, f"{name} {text}{more}")
 
 
-def _emulated(slot: Slot, site: Site, base_dir: Path) -> Emulated:
-    """Return the device of a slot; a battery counts as empty until the first step tells its state of charge."""
-    soc = float(site.battery.soc_min[slot.position]) if slot.role is Role.BATTERY else None
-    return Emulated.of(slot, base_dir=base_dir, soc=soc)
+def emulated(slots: Sequence[Slot], site: Site, base_dir: Path) -> list[Emulated]:
+    """Return the devices of slots; a battery counts as empty until the first step tells its state of charge.
+
+    Raises:
+        InputError: a map is not there or does not fit.
+    """
+    return [
+        Emulated.of(
+            slot,
+            base_dir=base_dir,
+            soc=float(site.battery.soc_min[slot.position]) if slot.role is Role.BATTERY else None,
+        )
+        for slot in slots
+    ]
 
 
 def _reading(slot: Slot, measured: Measured, site: Site) -> Reading:

@@ -11,11 +11,12 @@ from typing import Any, Final
 from twin.control.base import Site
 from twin.virtual.standalone import is_loopback
 
-__all__ = ["Role", "Slot", "Wanted", "check_address", "slots_of"]
+__all__ = ["Role", "Slot", "Wanted", "check_address", "is_file", "slots_of"]
 
 _NOT_EMULATED: Final = "none"
-_LARGEST_PORT: Final = 65535
-_LARGEST_UNIT: Final = 247
+_NAMED_HOMES: Final = 3
+_PORTS: Final = range(65536)
+_UNITS: Final = range(1, 248)
 _METER_ROOM_KW: Final = 25.0
 """Room in the registers of a meter for the loads of a home [kW]."""
 
@@ -85,14 +86,19 @@ def slots_of(site: Site, wanted: Wanted) -> tuple[Slot, ...]:
             role=role,
             position=position,
             map=wanted.maps.get(name, wanted.maps.get(role, _MAPS.get(role, ""))),
-            port=_whole("ports", wanted.ports.get(name, wanted.port), most=_LARGEST_PORT),
-            unit=_whole("units", wanted.units.get(name, number), most=_LARGEST_UNIT),
+            port=_whole("ports", wanted.ports.get(name, wanted.port), allowed=_PORTS),
+            unit=_whole("units", wanted.units.get(name, number), allowed=_UNITS),
             nameplate=_nameplate(site, role, position, wanted=wanted, name=name),
         )
         for number, (name, role, position) in enumerate(found, start=1)
     )
     _refuse_twins(slots)
     return slots
+
+
+def is_file(map_: str) -> bool:
+    """Return whether a register map is a user's own file, not the name of a shipped one."""
+    return map_.endswith((".yaml", ".yml"))
 
 
 def check_address(host: str, allow: Sequence[str]) -> None:
@@ -118,7 +124,11 @@ def check_address(host: str, allow: Sequence[str]) -> None:
 def _home(site: Site, name: str) -> int:
     if name in site.home_name:
         return site.home_name.index(name)
-    raise ValueError(f"home: there is no home {name!r}{_did_you_mean(name, site.home_name)}")
+    some = ", ".join(site.home_name[:_NAMED_HOMES])
+    more = " ..." if site.n_homes > _NAMED_HOMES else ""
+    raise ValueError(
+        f"home: there is no home {name!r}{_did_you_mean(name, site.home_name)}; there are {some}{more}"
+    )
 
 
 def _devices(site: Site, home: int, wanted: Wanted) -> Iterator[tuple[str, Role, int]]:
@@ -193,12 +203,14 @@ def _refuse_twins(slots: Sequence[Slot]) -> None:
             )
 
 
-def _whole(what: str, value: object, *, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise ValueError(f"{what}: must be a whole number from 0 to {most} (got {value!r})")
+def _whole(what: str, value: object, *, allowed: range) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise ValueError(
+            f"{what}: must be a whole number from {allowed.start} to {allowed.stop - 1} (got {value!r})"
+        )
     return value
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
+    close = get_close_matches(word, [str(name) for name in known], n=1)
     return f", did you mean {close[0]!r}?" if close else ""

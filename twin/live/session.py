@@ -140,7 +140,13 @@ class LiveSession:
             )
         if summary is not None and summary.clock_jumps:
             reasons.append(f"the clock of the machine was set {summary.clock_jumps} times during the run")
-        for device, signal, share in () if self.exchange is None else self.exchange.stale_shares():
+        if self.exchange is None:
+            return tuple(reasons)
+        reasons += [
+            f"{device}: its guard tripped and it was not commanded from then on"
+            for device in self.exchange.tripped
+        ]
+        for device, signal, share in self.exchange.stale_shares():
             if share > limits.stale_share:
                 reasons.append(
                     f"{device}: {share:.1%} of the readings of {signal} were held or substituted, the limit is "

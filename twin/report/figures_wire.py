@@ -50,15 +50,7 @@ def power_figure(name: str, series: WireSeries, *, clock: Clock, title: str) -> 
     command_kw = _command_kw(series)
     shown = [series.p_kw, *([] if command_kw is None else [command_kw[~np.isnan(command_kw)]])]
     drawing = Drawing(name=name, width=_WIDTH, height=246, title=title, description=_power_words(series))
-    frame = Frame(
-        drawing=drawing,
-        left=_LEFT,
-        top=46,
-        width=_PLOT,
-        height=130,
-        x_range=(0, n * clock.dt_s),
-        y_range=_range(shown, _LEAST_KW),
-    )
+    frame = _frame(drawing, 46, 130, x_range=(0, n * clock.dt_s), y_range=_range(shown, _LEAST_KW))
     frame.y_axis("Power [kW]", 4)
     frame.time_axis(clock.ticks(0, n))
     kept = thin(series.p_kw, _MOST_POINTS)
@@ -184,21 +176,9 @@ def voltage_figure(name: str, series: WireSeries, seen: Seen | None, *, clock: C
             ]
         ),
     )
-    upper, lower = (
-        Frame(
-            drawing=drawing,
-            left=_LEFT,
-            top=top,
-            width=_PLOT,
-            height=100,
-            x_range=(0, n * clock.dt_s),
-            y_range=y_range,
-        )
-        for top, y_range in (
-            (46, _range([line.y for line in lines], _LEAST_V)),
-            (184, _range([q_kvar], _LEAST_KW)),
-        )
-    )
+    x_range = (0, n * clock.dt_s)
+    upper = _frame(drawing, 46, 100, x_range=x_range, y_range=_range([line.y for line in lines], _LEAST_V))
+    lower = _frame(drawing, 184, 100, x_range=x_range, y_range=_range([q_kvar], _LEAST_KW))
     upper.y_axis("Voltage [V]", 4)
     upper.time_axis(())
     lower.y_axis("Reactive power [kvar], above zero it is taken and lowers the voltage", 4)
@@ -237,15 +217,7 @@ def q_of_v_figure(name: str, seen: Seen, curve: Curve | None, *, title: str) -> 
             f"{seen.q_kvar.min():.2f} to {seen.q_kvar.max():.2f} kvar."
         ),
     )
-    frame = Frame(
-        drawing=drawing,
-        left=_LEFT,
-        top=46,
-        width=_PLOT,
-        height=206,
-        x_range=x_range,
-        y_range=_range([seen.q_kvar, of_curve], _LEAST_KW),
-    )
+    frame = _frame(drawing, 46, 206, x_range=x_range, y_range=_range([seen.q_kvar, of_curve], _LEAST_KW))
     frame.y_axis("Reactive power [kvar]")
     frame.x_axis("Voltage that the device reads [V]")
     for x, y in zip(frame.x(vm_v).tolist(), frame.y(q_kvar).tolist(), strict=True):
@@ -261,6 +233,14 @@ def q_of_v_figure(name: str, seen: Seen, curve: Curve | None, *, title: str) -> 
     drawing.add(f'<circle cx="{num(_LEFT + 306)}" cy="10" r="3" fill="{BATTERY}"/>')
     drawing.text(_LEFT + 316, 14, "a live reading")
     return drawing.markup()
+
+
+def _frame(
+    drawing: Drawing, top: float, height: float, *, x_range: tuple[float, float], y_range: tuple[float, float]
+) -> Frame:
+    return Frame(
+        drawing=drawing, left=_LEFT, top=top, width=_PLOT, height=height, x_range=x_range, y_range=y_range
+    )
 
 
 def _keys(drawing: Drawing, keys: list[tuple[str, str, str]]) -> None:

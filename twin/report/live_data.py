@@ -11,6 +11,7 @@ __all__ = [
     "LiveDevice",
     "LiveEvent",
     "LiveRun",
+    "OutsideDevice",
     "Reading",
     "Seen",
     "StrategyLive",
@@ -60,6 +61,23 @@ class LiveDevice:
     alpha: float
     """Share of a change of voltage that it was told in a step [1]."""
     readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideDevice:
+    """A device of the run's own that was emulated for a controller outside."""
+
+    name: str
+    address: str
+    map_name: str
+    steps: int
+    steps_commanded: int
+    """Steps in which a command was in force."""
+    writes: int
+    """Writes that were taken."""
+    refused: int
+    oldest_write_s: float | None
+    """Largest age of the last write in a step [s]; None: nobody wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +169,9 @@ class StrategyLive:
     """Start of each step after its deadline, shape (T,)."""
     work_s: Array
     devices: tuple[LiveDevice, ...]
+    loop: str = ""
+    """What was found of the loop of devices and feeder, in words; empty where no device sees the simulated voltage."""
+    outside: tuple[OutsideDevice, ...] = ()
     series: Mapping[str, WireSeries] = field(default_factory=dict)
     """By device; those that are stored."""
     seen: Mapping[str, Seen] = field(default_factory=dict)

@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from twin.report.clock import Clock
 from twin.report.figures_live import distribution_figure, lateness_figure
 from twin.report.figures_wire import power_figure, q_of_v_figure, voltage_figure
 from twin.report.live_data import LiveRun, StrategyLive
 from twin.report.live_tables import (
-    MODES,
     device_table,
     event_table,
+    mode_words,
     ms_text,
+    outside_table,
     punctuality_table,
     readings_table,
     wire_table,
@@ -24,6 +27,11 @@ __all__ = ["MOST_DEVICES", "LiveSection", "live_facts", "live_section", "uncount
 MOST_DEVICES = 6
 """Devices with figures, by strategy."""
 
+_LEAST_SPREAD_V = 0.5
+"""Reactive power is drawn over voltage where the voltage moves at least so far."""
+_REAL_VOLTAGE = "A real device reads the voltage of the grid that it stands on; that is the simulated one only where a source makes it."
+_READINGS = "Live readings of one device."
+_BESIDE = "While voltage or power change they lie beside the curve: a device takes time to follow."
 _MODE_WORDS = {
     "read_only": "Real devices were read and never written to: what a strategy asked of them had no effect on them.",
     "dry_run": "A dry run: no real device was connected. Set-points were checked and logged; the models beside the devices took "
@@ -66,13 +74,13 @@ def live_facts(run: LiveRun) -> tuple[tuple[str, str], ...]:
     if not timings:
         return ()
     worst_s, lost = max(t["lateness_p99_s"] for t in timings), sum(int(t["lost_ticks"]) for t in timings)
-    modes = ", ".join(dict.fromkeys(MODES.get(strategy.mode, strategy.mode) for strategy in run.strategies))
+    modes = ", ".join(dict.fromkeys(map(mode_words, run.strategies)))
     return (("Real time", f"{modes}; 99 % of the steps within {ms_text(worst_s)} ms, {lost} ticks lost"),)
 
 
 def live_section(run: LiveRun, clock: Clock) -> LiveSection:
     """Return what the section on real time shows."""
-    tables = (device_table(run), readings_table(run), wire_table(run))
+    tables = (device_table(run), readings_table(run), wire_table(run), outside_table(run))
     events = ((strategy.key, event_table(strategy, clock)) for strategy in run.strategies)
     return LiveSection(
         uncounted=uncounted(run),
@@ -98,6 +106,8 @@ def _words(run: LiveRun) -> Iterator[str]:
     if any(strategy.speed != 1.0 for strategy in run.strategies):
         speeds = ", ".join(f"{speed:g}" for speed in dict.fromkeys(s.speed for s in run.strategies))
         yield f"Simulated time went {speeds} times as fast as the wall clock."
+    for loop in dict.fromkeys(strategy.loop for strategy in run.strategies if strategy.loop):
+        yield f"{loop[0].upper()}{loop[1:]}."
     for label, names in run.faults.items():
         yield f"{label} shows faults on purpose: {', '.join(names)}."
 
@@ -160,13 +170,15 @@ def _of_device(run: LiveRun, strategy: StrategyLive, name: str, *, at: str, cloc
     if series.axis != "pv" or (series.vm_pu is None and seen is None):
         return
     title = f"{name}: voltage and reactive power, {strategy.label}"
+    real = any(device.hardware for device in strategy.devices if device.name == name)
     yield Panel(
         id=f"wire-v-{at}",
         strategy=strategy.key,
         heading=title,
         svg=voltage_figure(f"wire-v-{at}", series, seen, clock=clock, title=title),
+        caption=_REAL_VOLTAGE if real else "",
     )
-    if seen is None:
+    if seen is None or float(np.ptp(seen.vm_v)) < _LEAST_SPREAD_V:
         return
     title = f"{name}: reactive power over voltage, {strategy.label}"
     curve = run.curves.get(name)
@@ -175,7 +187,5 @@ def _of_device(run: LiveRun, strategy: StrategyLive, name: str, *, at: str, cloc
         strategy=strategy.key,
         heading=title,
         svg=q_of_v_figure(f"wire-q-{at}", seen, curve, title=title),
-        caption="Readings of one device. While voltage and power change, they lie beside the curve: the device takes time to follow."
-        if curve is not None
-        else "Readings of one device. A curve is drawn where the scenario sets it: for virtual inverters with function q_v.",
+        caption=_READINGS if curve is None else f"{_READINGS} {_BESIDE}",
     )

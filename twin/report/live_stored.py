@@ -20,6 +20,7 @@ from twin.report.live_data import (
     Traffic,
     WireSeries,
 )
+from twin.report.live_outside import read_outside
 from twin.report.live_wire import (
     guardian_folders,
     read_audit,
@@ -116,6 +117,8 @@ class _Stored:
         try:
             devices = tuple(_device(device, serials, targets) for device in live["devices"])
             mode, speed, timing = str(live["mode"]), float(live["speed"]), live["timing"]
+            loop = live.get("loop")
+            loop_words = "" if loop is None else str(loop["text"])
         except (KeyError, TypeError, ValueError) as exc:
             raise RunFolderError(
                 f"{self._manifest}: live of {self._key!r}: {exc} is missing or of another kind; run again"
@@ -131,6 +134,8 @@ class _Stored:
             lateness_s=np.array([entry.lateness_s for entry in timings], dtype=np.float64),
             work_s=np.array([entry.work_s for entry in timings], dtype=np.float64),
             devices=devices,
+            loop=loop_words,
+            outside=read_outside(self._folder),
             series=series,
             seen=read_seen(self._folder, [name for name, found in series.items() if found.axis == Axis.PV]),
             traffic=self._traffic(),

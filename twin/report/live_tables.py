@@ -7,7 +7,7 @@ import numpy as np
 
 from twin.clock import ZONE
 from twin.report.clock import Clock
-from twin.report.live_data import LiveDevice, LiveRun, Reading, StrategyLive
+from twin.report.live_data import LiveDevice, LiveRun, Reading, StrategyLive, Traffic, Writes
 from twin.report.model import Table
 from twin.report.numbers import number_text
 from twin.report.table import NO_VALUE
@@ -17,7 +17,9 @@ __all__ = [
     "MOST_EVENTS",
     "device_table",
     "event_table",
+    "mode_words",
     "ms_text",
+    "outside_table",
     "punctuality_table",
     "readings_table",
     "wire_table",
@@ -72,8 +74,15 @@ def punctuality_table(run: LiveRun) -> Table:
     )
 
 
+def mode_words(strategy: StrategyLive) -> str:
+    """Return what a run was allowed to do to real devices; of one without any device on the wire, what it ran for."""
+    if strategy.outside and not strategy.devices:
+        return "EMS outside"
+    return MODES.get(strategy.mode, strategy.mode)
+
+
 def _punctual(strategy: StrategyLive) -> tuple[str, ...]:
-    timing, mode = strategy.timing, MODES.get(strategy.mode, strategy.mode)
+    timing, mode = strategy.timing, mode_words(strategy)
     result = "does not count" if strategy.invalid else "counts"
     if timing is None:
         return (strategy.label, mode, result, *[NO_VALUE] * 9)
@@ -167,33 +176,13 @@ def _counts(reading: Reading) -> tuple[str, ...]:
 
 def wire_table(run: LiveRun) -> Table | None:
     """Return what passed on the wire and what was written, by device and strategy; None where nothing is recorded."""
-    rows = []
-    for strategy in run.strategies:
-        for device in strategy.devices:
-            traffic, writes = strategy.traffic.get(device.name), strategy.writes.get(device.name)
-            if traffic is None and writes is None:
-                continue
-            passed: list[str] = [NO_VALUE] * 5
-            if traffic is not None:
-                trips = traffic.round_trip_s
-                times = (
-                    [ms_text(float(np.quantile(trips, share))) for share in (0.5, 0.99, 1.0)]
-                    if len(trips)
-                    else [NO_VALUE] * 3
-                )
-                passed = [str(traffic.requests), str(traffic.unanswered), *times]
-            counts = (
-                (0,) * 5
-                if writes is None
-                else (
-                    writes.commands + writes.dry,
-                    writes.refreshes,
-                    writes.other,
-                    writes.not_confirmed,
-                    writes.refused,
-                )
-            )
-            rows.append((device.name, strategy.label, *passed, *map(str, counts)))
+    rows = tuple(
+        (device.name, strategy.label, *_passed(traffic), *_written(writes))
+        for strategy in run.strategies
+        for device in strategy.devices
+        for traffic, writes in ((strategy.traffic.get(device.name), strategy.writes.get(device.name)),)
+        if traffic is not None or writes is not None
+    )
     if not rows:
         return None
     return Table(
@@ -212,8 +201,61 @@ def wire_table(run: LiveRun) -> Table | None:
             "Not confirmed",
             "Refused",
         ),
-        rows=tuple(rows),
+        rows=rows,
         numeric=tuple(range(2, 12)),
+    )
+
+
+def _passed(traffic: Traffic | None) -> tuple[str, ...]:
+    if traffic is None:
+        return (NO_VALUE,) * 5
+    counts = (str(traffic.requests), str(traffic.unanswered))
+    if not len(traffic.round_trip_s):
+        return (*counts, *[NO_VALUE] * 3)
+    return (
+        *counts,
+        *(ms_text(float(np.quantile(traffic.round_trip_s, share))) for share in (0.5, 0.99, 1.0)),
+    )
+
+
+def _written(writes: Writes | None) -> tuple[str, ...]:
+    found = Writes() if writes is None else writes
+    counts = (found.commands + found.dry, found.refreshes, found.other, found.not_confirmed, found.refused)
+    return tuple(map(str, counts))
+
+
+def outside_table(run: LiveRun) -> Table | None:
+    """Return what a controller outside did, by device that was emulated for it; None where there was none."""
+    rows = tuple(
+        (
+            strategy.label,
+            device.name,
+            device.map_name,
+            device.address,
+            f"{device.steps_commanded} of {device.steps}",
+            str(device.writes),
+            str(device.refused),
+            NO_VALUE if device.oldest_write_s is None else number_text(device.oldest_write_s, 2),
+        )
+        for strategy in run.strategies
+        for device in strategy.outside
+    )
+    if not rows:
+        return None
+    return Table(
+        caption="Controller outside: what it wrote to the devices that were emulated for it",
+        head=(
+            "Strategy",
+            "Device",
+            "Register map",
+            "Address",
+            "Steps with a command",
+            "Writes",
+            "Refused",
+            "Longest without a write [s]",
+        ),
+        rows=rows,
+        numeric=(4, 5, 6, 7),
     )
 
 

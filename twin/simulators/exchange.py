@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hil_adapters.errors import HilError
-from hil_adapters.guard.messages import DeviceImage, Image, SetPoints
+from hil_adapters.guard.messages import DeviceImage, GuardState, Image, SetPoints
 from twin.errors import RunError
 from twin.hil import HilPlan, HilSlot
 from twin.missing_data import Choice, SourceUsed
@@ -82,6 +82,8 @@ class HilExchange:
         self._vm_pu: dict[str, float] = {}
         """Voltage that each device was told last."""
         self._events: list[str] = []
+        self.tripped: dict[str, None] = {}
+        """Devices whose guard has tripped at some time of the run, in the order it was seen."""
         self.tallies: dict[tuple[str, str], Tally] = {}
         """By device and signal."""
 
@@ -169,3 +171,8 @@ class HilExchange:
         except HilError as error:
             raise RunError(str(error)) from error
         self._events += self._image.events
+        self.tripped.update(
+            dict.fromkeys(
+                name for name, seen in self._image.devices.items() if seen.state is GuardState.TRIPPED
+            )
+        )

@@ -133,6 +133,7 @@ def _setup(config: VirtualDeviceConfig) -> DeviceSetup:
         world=config.physics.inputs,
         protection=config.protection,
         traffic=TrafficMode(config.traffic),
+        heartbeat_s=config.sunspec.heartbeat_s,
     )
 
 

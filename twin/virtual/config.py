@@ -82,6 +82,11 @@ class SunSpecPart(_Part):
     no_multiple_write: tuple[str, ...] = Field(default=(), description="Points that refuse function code 16.")
     no_single_write: tuple[str, ...] = Field(default=(), description="Points that refuse function code 6.")
     scale_changes: tuple[ScaleChangePart, ...] = ()
+    heartbeat_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Model 802: the battery stops where CtrlHb has stood still for so long; None: never [s].",
+    )
 
 
 class VirtualDeviceConfig(_Part):

@@ -17,7 +17,7 @@ from models.devices.numpy_block import KINDS
 from models.errors import ModelError
 from twin.errors import InputError, RunError
 from twin.virtual.building import build_device
-from twin.virtual.config import HostConfig, PhysicsConfig, PhysicsKind, VirtualDeviceConfig
+from twin.virtual.config import HostConfig, PhysicsConfig, PhysicsKind, SunSpecPart, VirtualDeviceConfig
 from twin.virtual.host_main import run_devices
 
 __all__ = ["Address", "Wanted", "is_loopback", "serve_alone", "standalone_config"]
@@ -54,7 +54,7 @@ class Wanted:
     physics: PhysicsKind | None = None
     """What computes it; None: by the kind of the map."""
     settings: Sequence[str] = ()
-    """``name=value``: parameters and inputs of the physics, ``serial``, else points of the map."""
+    """``name=value``: parameters and inputs of the physics, ``serial``, ``heartbeat_s`` of a battery, else points of the map."""
     host: str = "127.0.0.1"
     port: int = 0
     """0 for any free one."""
@@ -84,7 +84,10 @@ def standalone_config(wanted: Wanted) -> HostConfig:
     if chosen is None:
         raise InputError(f"map {wanted.map} is of kind {kind}; say what computes the device with --physics")
     numbers, texts = _settings(wanted.settings)
+    heartbeat_s = numbers.pop("heartbeat_s", None)
     parts = _sorted_out(chosen, numbers)
+    if heartbeat_s is not None and not heartbeat_s > 0.0:
+        raise InputError(f"--set heartbeat_s={heartbeat_s:g}: give a time above zero, in seconds")
     device = VirtualDeviceConfig(
         name=wanted.map,
         map=wanted.map,
@@ -92,6 +95,7 @@ def standalone_config(wanted: Wanted) -> HostConfig:
         port=wanted.port,
         serial=texts.pop("serial", "1"),
         values={**parts[2], **texts},
+        sunspec=SunSpecPart(heartbeat_s=heartbeat_s),
         protection=wanted.protection,
         faults=wanted.faults,
     )

@@ -1,0 +1,272 @@
+"""What must never happen, tried on a guardian process and the device that it commands."""
+
+import contextlib
+import itertools
+import json
+import signal
+import socket
+import struct
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guard_rig import (
+    ENABLED,
+    LIMIT,
+    MAP_TEXT,
+    SERIAL,
+    Feeder,
+    Rig,
+    armed,
+    audit_of,
+    commanded,
+    config_for,
+    guard_place,
+    running_inverter,
+    state_of,
+    told,
+    until,
+    written_map,
+)
+
+from hil_adapters.errors import GuardError
+from hil_adapters.guard.calling import ask, call, dial
+from hil_adapters.guard.encoding import pack
+from hil_adapters.guard.link import started_guardian
+from hil_adapters.guard.messages import GuardState, Limits, SetPoints
+from hil_adapters.samples import Quality
+
+FEEDER_TIMEOUT_S = 2.0
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for guardians."""
+    with guard_place(monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture
+def rig(place: Path) -> Iterator[Rig]:
+    """A running inverter."""
+    with running_inverter(place) as found:
+        yield found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+# ---------------------------------------------------------------------- e-stop and trips
+
+
+def test_an_estop_whose_reason_is_no_text_still_lets_go(place: Path, rig: Rig) -> None:
+    with started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        link.trip("pulled by \udcff")
+        assert (rig.writes()[-1]["address"], rig.writes()[-1]["values"]) == (ENABLED, [0])
+        assert state_of(feeder.look()) is GuardState.TRIPPED
+
+
+def test_a_trip_before_the_device_answers_is_not_forgotten_by_a_reset(place: Path) -> None:
+    port = free_port()
+    with started_guardian(config_for(place, port)) as link:
+        feeder = Feeder(link.exchange)
+        link.trip("somebody is at the terminals")
+        link.reset("roof")
+        with running_inverter(place, port) as rig:
+            feeder.feed_until(
+                lambda image: image.devices["roof"].signals["p_kw"].quality is Quality.GOOD, "read", p_limit_kw=2.0
+            )
+            # the guardian arms an emulated device within a tenth of a second of its first reading
+            began_s = time.monotonic()
+            feeder.feed_until(lambda _image: time.monotonic() - began_s > 1.0, "time passes", p_limit_kw=2.0)
+            assert state_of(feeder.image) is GuardState.READ_ONLY
+            assert rig.writes() == []
+
+
+TWO_RELEASES = MAP_TEXT.replace(
+    "    release:\n      - {point: limit_enabled, value: 0}\n",
+    "    release:\n      - {point: limit_enabled, value: 0}\n      - {point: limit, value: 100}\n",
+)
+
+
+def test_a_release_that_the_device_refuses_trips_and_does_not_hammer_it(place: Path) -> None:
+    written_map(place, TWO_RELEASES)
+    with running_inverter(place) as rig, started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        rig.refuse(ENABLED)
+        feeder.feed_until(
+            lambda image: state_of(image) is GuardState.TRIPPED, "tripped", p_limit_kw=float("inf")
+        )
+        told(feeder, "the safe state is not confirmed")
+        # what comes after it in the sequence is done all the same
+        until(lambda: (LIMIT, [100]) in [(w["address"], w["values"]) for w in rig.writes()], "the rest")
+        before, began_s = len(rig.writes()), time.monotonic()
+        feeder.feed_until(lambda _image: time.monotonic() - began_s > 4.0, "time passes", p_limit_kw=2.0)
+        assert len(rig.writes()) - before <= 8
+        assert len(audit_of(place)) < 100
+
+
+# ---------------------------------------------------------------------- the socket
+
+
+def test_a_feeder_that_never_reads_does_not_keep_the_guardian_from_ending(place: Path, rig: Rig) -> None:
+    with contextlib.ExitStack() as stack:
+        link = stack.enter_context(started_guardian(config_for(place, rig.port)))
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        with contextlib.closing(dial(link.socket_file, timeout_s=0.5)) as deaf:
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    deaf.sendall(pack({"kind": "status"}) * 1000)
+            began_s = time.monotonic()
+            report = link.stop()
+            assert report.devices["roof"].released
+            assert time.monotonic() - began_s < 8.0
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"kind":"trip","reason":"' + b"x" * 100 + b'"'])
+def test_a_message_that_cannot_be_read_is_answered_with_a_refusal_or_the_end(
+    place: Path, rig: Rig, body: bytes
+) -> None:
+    with started_guardian(config_for(place, rig.port)) as link:
+        armed(link)
+        with contextlib.closing(dial(link.socket_file, timeout_s=FEEDER_TIMEOUT_S)) as connection:
+            connection.sendall(struct.pack(">I", len(body)) + body)
+            assert b"not JSON" in connection.recv(4096)
+        call(link.socket_file, {"kind": "status"}, timeout_s=FEEDER_TIMEOUT_S)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("step", True),
+        ("step", "7"),
+        ("step", 7.5),
+        ("step", float("inf")),
+        ("step", 10**400),
+        ("expires_s", True),
+        ("values", {"roof": {"p_limit_kw": True}}),
+        ("values", {"roof": {"p_limit_kw": "2"}}),
+        ("values", {"roof": {"p_limit_kw": [2.0]}}),
+        ("values", {"roof": None}),
+    ],
+)
+def test_set_points_of_another_form_are_refused_and_the_feeder_keeps_its_connection(
+    place: Path, rig: Rig, key: str, value: object
+) -> None:
+    with started_guardian(config_for(place, rig.port)) as link:
+        armed(link)
+        good = {"step": 1, "expires_s": 5.0, "sent_s": time.monotonic(), "values": {}}
+        feed = link._feed  # noqa: SLF001 - the message is one that no link sends
+        with pytest.raises(Exception, match="another form|stands where"):
+            ask_raw(feed, {"kind": "exchange", "set_points": good | {key: value}})
+        assert ask(feed, {"kind": "exchange", "set_points": good}, timeout_s=FEEDER_TIMEOUT_S)["devices"]
+    assert rig.writes() == []
+
+
+def ask_raw(connection: socket.socket, message: dict[str, object]) -> None:
+    """Ask with numbers that no link sends; raise what is answered."""
+    body = json.dumps(message).encode()
+    connection.sendall(struct.pack(">I", len(body)) + body)
+    answer = json.loads(connection.recv(int.from_bytes(connection.recv(4))))
+    raise ValueError(answer["error"])
+
+
+def test_a_feeder_that_repeats_old_steps_is_told_once(place: Path, rig: Rig) -> None:
+    with started_guardian(config_for(place, rig.port, feed_timeout_s=20.0)) as link:
+        feeder = armed(link)
+        feeder.step = 1000
+        feeder.feed(p_limit_kw=2.0)
+        events = []
+        for step in range(200):
+            events += link.exchange(SetPoints(step=step, expires_s=5.0, values={})).events
+        assert sum("is not newer" in event for event in events) <= 2
+
+
+# ---------------------------------------------------------------------- limits
+
+
+def test_rounding_does_not_lead_beyond_the_limit_of_the_lab(place: Path, rig: Rig) -> None:
+    # 1 % of 5 kW are 50 W: 2.333 kW are 46.66 %, and 47 % would be 2.35 kW
+    config = config_for(place, rig.port, limits={"p_limit_kw": Limits(low=1.333, high=2.333)})
+    with started_guardian(config) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == pytest.approx(2.3), "the upper end", p_limit_kw=5.0)
+        n_writes = len(rig.writes())
+        began_s = time.monotonic()
+        feeder.feed_until(lambda _image: time.monotonic() - began_s > 0.5, "time passes", p_limit_kw=5.0)
+        assert len(rig.writes()) - n_writes <= 3 * 3, "it is there, and only refreshed"
+        feeder.feed_until(lambda image: commanded(image) == pytest.approx(1.35), "the lower end", p_limit_kw=0.0)
+    values = {write["values"][0] for write in rig.writes() if write["address"] == LIMIT}
+    assert values == {46, 27}
+
+
+def test_nothing_is_asked_of_a_device_whose_bounded_temperature_is_not_known(place: Path) -> None:
+    written_map(place, MAP_TEXT.replace("unit: degC, group: fast", "unit: degC, group: fast, missing: [0x8000]"))
+    with running_inverter(place) as rig:
+        config = config_for(place, rig.port, limits={"temp_degc": Limits(low=-20.0, high=60.0)})
+        with started_guardian(config) as link:
+            feeder = armed(link)
+            feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+            rig.put(23, 0x8000)
+            feeder.feed_until(lambda image: commanded(image) is None, "released", p_limit_kw=2.0)
+            assert "temp_degc" in told(feeder, "not known")
+            rig.put(23, 25)
+            feeder.feed_until(lambda image: commanded(image) == 2.0, "in force again", p_limit_kw=2.0)
+
+
+def test_releasing_in_between_does_not_get_around_the_shortest_time_between_two_writes(place: Path) -> None:
+    written_map(
+        place, MAP_TEXT.replace("    high: 100\n    class: volatile\n", "    high: 100\n    min_interval_s: 2\n    class: volatile\n")
+    )
+    with running_inverter(place) as rig, started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        for _ in range(4):
+            feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+            feeder.feed_until(lambda image: commanded(image) is None, "released", p_limit_kw=float("inf"))
+        at_s = [write["at_s"] for write in rig.writes() if write["address"] == LIMIT]
+        assert min(later - earlier for earlier, later in itertools.pairwise(at_s)) > 1.5
+
+
+# ---------------------------------------------------------------------- what a guardian tells before there is a device
+
+
+def test_a_device_that_refuses_the_connection_is_told_of_once(place: Path) -> None:
+    with started_guardian(config_for(place, free_port())) as link:
+        feeder = Feeder(link.exchange)
+        told(feeder, "refused")
+        began_s = time.monotonic()
+        feeder.look_until(lambda _image: time.monotonic() - began_s > 2.0, "time passes")
+        assert len([event for event in feeder.events if "refused" in event]) == 1
+        assert "refused" in feeder.image.devices["roof"].trouble
+        assert not feeder.image.devices["roof"].is_foreign
+
+
+def test_a_device_with_another_serial_number_is_known_to_be_foreign(place: Path, rig: Rig) -> None:
+    with started_guardian(config_for(place, rig.port, serial="SN-1")) as link:
+        feeder = Feeder(link.exchange)
+        feeder.look_until(lambda image: image.devices["roof"].is_foreign, "foreign")
+        assert SERIAL in feeder.image.devices["roof"].trouble
+        assert len([event for event in feeder.events if SERIAL in event]) <= 1
+
+
+def test_a_cause_that_changes_is_told_again_and_none_is_left_when_the_device_is_there(place: Path) -> None:
+    port = free_port()
+    with started_guardian(config_for(place, port)) as link:
+        feeder = Feeder(link.exchange)
+        told(feeder, "refused")
+        with running_inverter(place, port) as rig:
+            feeder.look_until(lambda image: state_of(image) is GuardState.ARMED, "armed")
+            assert feeder.image.devices["roof"].trouble == ""
+            rig.process.send_signal(signal.SIGKILL)
+            rig.process.wait()
+            feeder.look_until(lambda image: "refused" in image.devices["roof"].trouble, "refused again")
+
+
