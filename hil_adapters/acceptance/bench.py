@@ -7,29 +7,23 @@ makes; the typed confirmation, the serial number, the lock and the limits of the
 
 import asyncio
 import contextlib
-import datetime as dt
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from hil_adapters.acceptance.guarding import EXPIRES_S, guarded_device, reachable
 from hil_adapters.acceptance.options import AcceptanceOptions
 from hil_adapters.device.events import Cycle
-from hil_adapters.device.session import DeviceSession
 from hil_adapters.errors import GuardError, TrippedError
-from hil_adapters.guard.arming import ArmingDesk
 from hil_adapters.guard.audit import Audit
-from hil_adapters.guard.device_guard import DeviceGuard, Surroundings
-from hil_adapters.guard.door import Door, GuardedSession, Occasion, Purpose
+from hil_adapters.guard.door import Occasion, Purpose
 from hil_adapters.guard.encoding import Message
-from hil_adapters.guard.feed import Feed
-from hil_adapters.guard.messages import DeviceConfig, DeviceReport, GuardianConfig, GuardState
+from hil_adapters.guard.messages import DeviceReport
 from hil_adapters.guard.recording import Recording
-from hil_adapters.guard.registry import register, socket_file, withdraw
 from hil_adapters.guard.rules import Refused, admit_constant
-from hil_adapters.guard.serving import Caller, GuardSocket
-from hil_adapters.guard.states import DeviceStates, typed_confirmation
-from hil_adapters.guard.telling import Events
+from hil_adapters.guard.serving import Caller
+from hil_adapters.guard.states import typed_confirmation
 from hil_adapters.maps.loader import load_map
 from hil_adapters.maps.schema import RegisterMap
 from hil_adapters.samples import Quality, Sample
@@ -37,21 +31,8 @@ from hil_adapters.samples import Quality, Sample
 __all__ = ["Bench", "open_bench"]
 
 _TURN_S = 0.1
-_FEED_TIMEOUT_S = 10.0
-_EXPIRES_S = 10.0
-"""Longer than the longest turn of a guard on a slow line; where this process hangs no turn is taken at all."""
-_STEP_S = 0.01
-"""Less than the time between two steps of the test, which are no steps of a simulation."""
-_ARMED_FOR_S = 3600.0
 _IN_FORCE_S = 15.0
 _USABLE = frozenset({Quality.GOOD, Quality.UNCERTAIN})
-
-
-class _Desk(ArmingDesk):
-    """Arms without the report that this test makes."""
-
-    def _evidence(self, session: GuardedSession, against: list[str]) -> dict[str, tuple[str, ...]]:  # noqa: ARG002 - fixed by the guard
-        return {}
 
 
 class Bench:
@@ -78,59 +59,13 @@ class Bench:
         """How the device was left at the end; None before."""
         self.stopped_by: str | None = None
         """Why an e-stop ended the test; None: none did."""
-        self._recording, self._audit = recording, audit
-        self._events = Events()
-        self._feed = Feed(timeout_s=_FEED_TIMEOUT_S, step_s=_STEP_S)
-        device = DeviceConfig(
-            name=loaded.name,
-            map_file=options.map_file,
-            target=options.target,
-            unit=options.unit,
-            serial=options.serial,
-            emulated=False,
-            limits=dict(options.limits),
+        self._recording = recording
+        guarded = guarded_device(
+            options, loaded, audit=audit, recording=recording, permit=self._permit_own_value
         )
-        self.config = GuardianConfig(
-            devices=(device,),
-            state=GuardState.ARMED,
-            poll_s=options.poll_s,
-            feed_timeout_s=_FEED_TIMEOUT_S,
-            armed_for_s=_ARMED_FOR_S,
-            folder=options.folder,
-            step_s=_STEP_S,
-        )
-        self.session = DeviceSession(
-            loaded,
-            options.target,
-            options.unit,
-            serial=options.serial,
-            observer=recording.observer(loaded.name),
-        )
-        self._states = DeviceStates(
-            loaded.name, serial=options.serial, emulated=False, armed_for_s=_ARMED_FOR_S
-        )
-        desk = _Desk(
-            device,
-            self.config,
-            states=self._states,
-            loaded=loaded,
-            wall_clock=lambda: dt.datetime.now(dt.UTC),
-        )
-        shared = Surroundings(
-            feed=self._feed, audit=audit, events=self._events, poll_s=options.poll_s, clock=time.monotonic
-        )
-        self.guard = DeviceGuard(device, self.session, self._states, desk=desk, shared=shared)
-        self.guard.door.who = "acceptance test"
-        self._probe = Door(
-            device=loaded.name,
-            session=self.session,
-            states=self._states,
-            audit=audit,
-            permit=self._permit_probe,
-            sent=lambda _occasion: None,  # what the device held before needs no release
-        )
-        self._probe.who = "acceptance test"
-        self._states.start(GuardState.READ_ONLY)
+        self.session, self.guard, self.config = guarded.session, guarded.guard, guarded.config
+        self._states, self._own_values = guarded.states, guarded.own_values
+        self._feed, self._events = guarded.feed, guarded.events
         self._wanted: dict[str, float] = {}
         self._turn = asyncio.Lock()
         self._go = asyncio.Event()
@@ -147,7 +82,7 @@ class Bench:
     @property
     def writes(self) -> int:
         """Frames that were written."""
-        return self.guard.door.writes + self._probe.writes
+        return self.guard.door.writes + self._own_values.writes
 
     @property
     def armed(self) -> bool:
@@ -222,8 +157,8 @@ class Bench:
             raise GuardError(verdict.reason if isinstance(verdict, Refused) else f"{point}: has no rules")
         occasion = Occasion(command=command, why=why, step=self._feed.last_step, purpose=Purpose.COMMAND)
         async with self._turn:
-            written = await self._probe.write(point, value, occasion)
-            await self._probe.verify(point, written, rules.tolerance)
+            written = await self._own_values.write(point, value, occasion)
+            await self._own_values.verify(point, written, rules.tolerance)
 
     @contextlib.asynccontextmanager
     async def unrefreshed(self) -> AsyncIterator[None]:
@@ -335,7 +270,7 @@ class Bench:
             self.asked.append((time.monotonic(), command, None))
         self._wanted = {}
 
-    def _permit_probe(self, occasion: Occasion) -> None:
+    def _permit_own_value(self, occasion: Occasion) -> None:
         if not self._states.armed or self.stopped_by is not None:
             raise GuardError(f"{occasion.command}: the device is not armed; nothing is written")
 
@@ -345,7 +280,7 @@ class Bench:
 
     async def _poll(self) -> None:
         async def after(cycle: Cycle) -> None:
-            self.guard.heard(cycle)
+            self.guard.heard(cycle, trouble=self.session.trouble)
             signals = self.session.signals()
             self._recording.keep(self.name, signals)
             self.history.append(
@@ -361,9 +296,9 @@ class Bench:
             now_s = time.monotonic()
             step += 1
             with contextlib.suppress(GuardError):  # a machine that slept; the next step counts
-                self._feed.finished(step, sent_s=now_s, expires_s=_EXPIRES_S, now_s=now_s)
+                self._feed.finished(step, sent_s=now_s, expires_s=EXPIRES_S, now_s=now_s)
             if self._wanted and self._states.armed:
-                self.guard.offer(self._wanted, expires_s=now_s + _EXPIRES_S, step=step)
+                self.guard.offer(self._wanted, expires_s=now_s + EXPIRES_S, step=step)
             await asyncio.sleep(_TURN_S)
 
     async def _turning(self) -> None:
@@ -393,7 +328,9 @@ async def open_bench(options: AcceptanceOptions) -> AsyncIterator[Bench]:
         except BaseException:
             await bench.session.close()
             raise
-        async with _reachable(bench):
+        async with contextlib.AsyncExitStack() as stack:
+            if options.confirmation is not None:  # otherwise nothing is written, and there is nothing to stop
+                await stack.enter_async_context(reachable(bench.config, bench))
             try:
                 yield bench
             except BaseException as error:
@@ -413,20 +350,3 @@ def _audited(options: AcceptanceOptions) -> Iterator[tuple[Audit, Recording]]:
             yield audit, recording
     finally:
         audit.close()
-
-
-@contextlib.asynccontextmanager
-async def _reachable(bench: Bench) -> AsyncIterator[None]:
-    """Let an e-stop of this user reach the test, where it may write."""
-    if bench.options.confirmation is None:
-        yield
-        return
-    path = socket_file()
-    server = GuardSocket(path, bench)
-    try:
-        await server.start()
-        register(path, bench.config)
-        yield
-    finally:
-        withdraw(path)
-        await server.stop()

@@ -8,23 +8,22 @@ from dataclasses import dataclass
 
 from hil_adapters.acceptance.bench import Bench
 from hil_adapters.acceptance.judging import StepResponse, step_response
+from hil_adapters.acceptance.levels import levels_of
 from hil_adapters.acceptance.reading_checks import ratings_kw
 from hil_adapters.acceptance.releasing import release_check
 from hil_adapters.acceptance.results import CheckResult, Outcome, Trace, failed, not_applicable, passed
 from hil_adapters.errors import HilError, TrippedError
 from hil_adapters.guard.evidence import WatchdogProof
-from hil_adapters.guard.messages import Limits
 from hil_adapters.guard.rules import is_limit
 from hil_adapters.maps.binding import watchdog_of
 
-__all__ = ["CommandFindings", "Levels", "levels_of", "try_command"]
+__all__ = ["CommandFindings", "try_command"]
 
 _BAND_SHARE = 0.02
 """A step is carried out when the power is within 2 % of the rating. Source: the test of a limit set by a network operator,
 executed within 10 s and +-2 %, in CEI 0-16 edition of 2025 as published summaries tell it; K: not verified in the standard."""
 _EXECUTED_S = 10.0
 _LEAST_BAND_KW = 0.01
-_LEAST_STEP_BANDS = 3.0
 _QUIET_S = 1.5
 _LOOK_BACK_S = 2.0
 _SAFE_S = 10.0
@@ -35,49 +34,11 @@ Tell = Callable[[CheckResult], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Levels:
-    """Which values of a command are tried, in its unit."""
-
-    beyond: float
-    """Above the lab's limit; the guard must clamp it."""
-    first: float
-    second: float
-    biting: bool
-    """Whether the step from ``first`` to ``second`` shows in the power of the device."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandFindings:
     """What the test of a command brought besides its checks."""
 
     proof: WatchdogProof | None
     trace: Trace
-
-
-def levels_of(
-    command: str, limits: Limits, *, present_kw: float, rated_kw: float | None, band_kw: float
-) -> Levels:
-    """Return the values to try: a limit goes half way down from what the device gives, a set-point to both sides of zero.
-
-    Args:
-        command: ``p_limit_kw`` or ``p_set_kw``.
-        limits: of the lab.
-        present_kw: what the device gives at the moment, counted as its limit counts it.
-        rated_kw: its rating, where it is known.
-        band_kw: within which a step counts as carried out.
-    """
-    top = limits.high if rated_kw is None else min(limits.high, rated_kw)
-    if is_limit(command):
-        low = max(limits.low, 0.0)
-        ceiling = min(top, present_kw)
-        biting = ceiling - low > 2.0 * _LEAST_STEP_BANDS * band_kw
-        second = low + ((ceiling if biting else top) - low) / 2.0
-        return Levels(beyond=limits.high + 1.0, first=top, second=second, biting=biting)
-    bottom = limits.low if rated_kw is None else max(limits.low, -rated_kw)
-    first = top
-    second = bottom / 2.0 if bottom < 0.0 <= top else bottom + (top - bottom) / 2.0
-    biting = abs(first - second) > _LEAST_STEP_BANDS * band_kw
-    return Levels(beyond=limits.high + 1.0, first=first, second=second, biting=biting)
 
 
 async def try_command(bench: Bench, command: str, tell: Tell) -> CommandFindings:

@@ -109,7 +109,8 @@ async def explore(target: Target, unit: int, *, timeout_s: float = 1.0) -> Explo
 
 
 def best_map(chain: Chain) -> RegisterMap:
-    """Return the shipped map of which a chain of models has most: all its commands, then most of its signals.
+    """Return the shipped map of which a chain of models has most: all its commands, then most of what it
+    promises and least of what the device lacks.
 
     Raises:
         MapError: none has anything to do with it.
@@ -125,7 +126,8 @@ def best_map(chain: Chain) -> RegisterMap:
             continue
         whole = set(loaded.commands) == set(found.commands) and "p_kw" in found.signals
         needs_soc = "soc" in loaded.signals and "soc" not in found.signals
-        ranked.append((whole and not needs_soc, len(found.signals) + len(found.commands), loaded))
+        has, promised = (len(each.signals) + len(each.commands) for each in (found, loaded))
+        ranked.append((whole and not needs_soc, 2 * has - promised, loaded))
     if not ranked:
         models = ", ".join(str(model.model) for model in chain.models)
         raise MapError(f"no shipped map has anything of the SunSpec models {models}; write a map for it")

@@ -47,6 +47,11 @@ class MapFit:
         """``good`` of ``of``; 0 to 1."""
         return self.good / self.of if self.of else 0.0
 
+    @property
+    def balance(self) -> int:
+        """What the device has, less what it lacks: a larger map wins only where most of what it adds is there."""
+        return 2 * self.good - self.of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitFound:
@@ -103,7 +108,7 @@ async def _fits(target: Target, link: ModbusLink, unit: int, *, timeout_s: float
         fit = await _fit(_hurried(load_map(name), timeout_s), target, unit, pool)
         if fit is not None:
             found.append(fit)
-    return tuple(sorted(found, key=lambda fit: (-fit.good, -fit.share, fit.name)))
+    return tuple(sorted(found, key=lambda fit: (-fit.balance, fit.name)))
 
 
 def _hurried(register_map: RegisterMap, timeout_s: float) -> RegisterMap:

@@ -12,12 +12,12 @@ from typing import Any
 
 from hil_adapters.device.events import Cycle
 from hil_adapters.device.pool import LinkPool
-from hil_adapters.device.session import DeviceSession
 from hil_adapters.errors import GuardianError
 from hil_adapters.guard.arming import ArmingDesk
 from hil_adapters.guard.audit import Audit
 from hil_adapters.guard.device_guard import DeviceGuard, Surroundings
 from hil_adapters.guard.feed import Feed
+from hil_adapters.guard.knocking import KnockingSession
 from hil_adapters.guard.messages import DeviceConfig, GuardianConfig
 from hil_adapters.guard.recording import Recording
 from hil_adapters.guard.states import DeviceStates
@@ -34,7 +34,7 @@ class Devices:
     """The devices of a guardian and what they share."""
 
     guards: dict[str, DeviceGuard]
-    sessions: dict[str, DeviceSession]
+    sessions: dict[str, KnockingSession]
     feed: Feed
     events: Events
     audit: Audit
@@ -53,7 +53,7 @@ class Devices:
         guard = self.guards[name]
 
         async def after(cycle: Cycle) -> None:
-            guard.heard(cycle)
+            guard.heard(cycle, trouble=self.sessions[name].trouble)
             self.recording.keep(name, guard.image().signals)
             error = self.recording.take_error()
             if error is not None:
@@ -88,7 +88,7 @@ def assembled(config: GuardianConfig) -> Iterator[Devices]:
         with Recording(config.folder) as recording:
             pool = LinkPool(open_link)
             guards: dict[str, DeviceGuard] = {}
-            sessions: dict[str, DeviceSession] = {}
+            sessions: dict[str, KnockingSession] = {}
             for device in config.devices:
                 sessions[device.name], guards[device.name] = _device(
                     device, config, shared=shared, pool=pool, recording=recording
@@ -113,9 +113,9 @@ def _device(
     shared: Surroundings,
     pool: LinkPool,
     recording: Recording,
-) -> tuple[DeviceSession, DeviceGuard]:
+) -> tuple[KnockingSession, DeviceGuard]:
     loaded = load_map(device.map_file)
-    session = DeviceSession(
+    session = KnockingSession(
         loaded,
         _target(device),
         device.unit,

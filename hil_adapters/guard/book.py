@@ -56,6 +56,8 @@ class CommandRecord:
     previous_timers: dict[str, float] = field(default_factory=dict)
     """What timer points held before the first write; given back at the end."""
     written_s: float = -math.inf
+    last_written_s: float = -math.inf
+    """When its set-point was last written, also before it was let go of."""
     refreshed_s: float = -math.inf
     not_before_s: float = -math.inf
     """After a failure nothing is tried before this."""

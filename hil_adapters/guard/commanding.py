@@ -9,7 +9,15 @@ from hil_adapters.guard.book import CommandRecord, Decision
 from hil_adapters.guard.door import DeviationError, Door, GuardedSession, Occasion, Purpose
 from hil_adapters.guard.messages import DeviceConfig
 from hil_adapters.guard.oversight import Oversight
-from hil_adapters.guard.rules import RATINGS, Range, Refused, admit, command_range, narrow_by_soc
+from hil_adapters.guard.rules import (
+    RATINGS,
+    Range,
+    Refused,
+    admit,
+    command_range,
+    narrow_by_soc,
+    unknown_bound,
+)
 from hil_adapters.guard.sequences import Aim, Sequences, points_of_command
 from hil_adapters.guard.telling import Teller
 from hil_adapters.maps.binding import safe_writes, watchdog_of
@@ -119,12 +127,13 @@ class Commanding:
                 self._teller.tell(f"{record.command}: the set-point has expired")
             if self._session.state is not SessionState.IDENTIFIED:
                 continue
+            decision = record.decide(now_s=now_s)
             try:
-                await self._act(record, record.decide(now_s=now_s))
+                await self._act(record, decision)
             except RecordingError:
                 raise
             except HilError as error:
-                reason = self._failed(record, error)
+                reason = self._failed(record, error, decision)
                 if reason is not None:
                     return reason
         return None
@@ -193,7 +202,7 @@ class Commanding:
         register_map, values = self._session.map, self._session.values
         references = [
             register_map.signals[name].point
-            for name in (*RATINGS, "soc", "p_kw")
+            for name in dict.fromkeys((*RATINGS, "soc", "p_kw", *self._config.limits))
             if name in register_map.signals
         ]
         references += [
@@ -218,6 +227,9 @@ class Commanding:
             return Refused(f"{command}: {rival} is in force and uses the same registers; release it first")
         signals = self._session.signals()
         allowed = command_range(command, lab=self._config.limits.get(command), signals=signals)
+        unknown = unknown_bound(self._config.limits, signals)
+        if unknown is not None:
+            return Refused(f"{command}: {unknown}")
         bounded = "soc" in self._config.limits or self._session.map.kind == "battery"
         if bounded and not isinstance(allowed, Refused):
             bounds = self._config.limits.get("soc")
@@ -239,9 +251,11 @@ class Commanding:
             )
         return self._book[command]
 
-    def _failed(self, record: CommandRecord, error: HilError) -> str | None:
+    def _failed(self, record: CommandRecord, error: HilError, decision: Decision) -> str | None:
         record.not_before_s = self._clock() + _RETRY_S
-        if isinstance(error, ExceptionReplyError) and error.code in _REJECTIONS:
+        rejected = isinstance(error, ExceptionReplyError) and error.code in _REJECTIONS
+        # a set-point may be refused; a device that refuses to be let go of does not do what it must
+        if rejected and decision is not Decision.RELEASE:
             record.rejected = record.wanted
             self._teller.refuse(record.command, f"{record.command}: the device refuses it: {error}")
             return None

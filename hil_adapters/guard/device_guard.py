@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ _TRIP_S = 5.0
 _FOREIGN_S = 30.0
 """How long something else may answer, to which nothing is written, before it trips [s]: a device that starts, or a line that
 is disturbed, can look like another one and is itself again when it is asked anew."""
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
+"""Waits between attempts to bring a device to its safe state that refuses or does not confirm it double up to this [s]."""
 _LET_GO_S = 10.0
 """How long a stop waits for the safe state of a device that does not answer [s]; then its own watchdog must do it."""
 
@@ -69,6 +73,8 @@ class DeviceGuard:
             permit=self._permit,
             sent=lambda occasion: self._commanding.touch(occasion.command),
         )
+        self.has_slept: Callable[[], bool] = lambda: False
+        """Whether the machine slept since that was last acted on."""
         self._oversight = Oversight(session, self._teller, poll_s=shared.poll_s)
         self._commanding = Commanding(
             config, session, self.door, teller=self._teller, oversight=self._oversight, clock=self._clock
@@ -76,8 +82,11 @@ class DeviceGuard:
         self._signals = session.signals()
         self._connection = 0
         self._read_on = 0
+        self._trouble = ""
         self._foreign_since_s: float | None = None
         self._letting_go: str | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._not_before_s = -math.inf
         self._safe = asyncio.Event()
         self._safe.set()
         self._wake = asyncio.Event()
@@ -105,10 +114,18 @@ class DeviceGuard:
             state=self.states.state,
             signals=self._signals,
             commanded=self._commanding.commanded() if self.states.armed else {},
+            trouble=self._trouble,
+            is_foreign=self._session.state is SessionState.FOREIGN,
         )
 
-    def heard(self, cycle: Cycle) -> None:
-        """Take what happened in a cycle of polling."""
+    def heard(self, cycle: Cycle, *, trouble: str = "") -> None:
+        """Take what happened in a cycle of polling, and why there is no connection; empty where there is one."""
+        self._trouble = trouble
+        if not trouble:
+            self._teller.settle("connect")
+        elif cycle.state is not SessionState.FOREIGN:
+            # what is foreign is an event of the session
+            self._teller.once("connect", f"cannot be connected: {trouble}")
         # an image is asked for more often than anything changes
         self._signals = self._session.signals()
         for event in cycle.events:
@@ -260,15 +277,18 @@ class DeviceGuard:
 
     def _begin_safe_state(self, reason: str) -> None:
         self._commanding.forget()
+        self._try_at_once()
         self._letting_go = reason
         self._safe.clear()
         self._wake.set()
 
     async def _write_safe_state(self, reason: str) -> None:
         if self._commanding.touched:
-            if self._session.state is not SessionState.IDENTIFIED or not await self._commanding.let_go(
-                reason
-            ):
+            if self._session.state is not SessionState.IDENTIFIED or self._clock() < self._not_before_s:
+                return
+            if not await self._commanding.let_go(reason):
+                self._not_before_s = self._clock() + self._pause_s
+                self._pause_s = min(2.0 * self._pause_s, _LONGEST_PAUSE_S)
                 return
             self._teller.safe(reason)
         self._letting_go = None
@@ -291,6 +311,8 @@ class DeviceGuard:
                 raise GuardError(f"{occasion.command}: the device was never armed; nothing is written")
             if not record.touched:
                 raise GuardError(f"{occasion.command}: was never written; there is nothing to let go of")
+        elif self.has_slept():
+            raise GuardError(f"{occasion.command}: the machine has slept; nothing is written")
         elif not self.states.armed or self.states.has_expired(now_s=now_s):
             raise GuardError(f"{occasion.command}: the device is not armed; nothing is written")
         elif not self._shared.feed.lives(now_s=now_s):
@@ -301,8 +323,13 @@ class DeviceGuard:
     def _notice(self) -> None:
         """Forget what the device holds where it does not answer, or answers on another connection."""
         if not self.is_identified or self._session.connection != self._connection:
+            if self._session.connection != self._connection:
+                self._try_at_once()
             self._connection = self._session.connection
             self._commanding.lost()
+
+    def _try_at_once(self) -> None:
+        self._pause_s, self._not_before_s = _FIRST_PAUSE_S, -math.inf
 
     def _tell_state(self) -> None:
         self._teller.state(self.states.state.value, self.states.reason)

@@ -47,6 +47,7 @@ HEADER_BYTES = 4
 MAX_BYTES = 16 * 1024 * 1024
 """Longest message; a longer one is not ours."""
 
+_MOST_STEPS = 1 << 53
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
@@ -71,7 +72,7 @@ def unpack(body: bytes) -> Message:
     """Return the message in a text; ``GuardianError`` where it is none."""
     try:
         message = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise GuardianError(f"a message on the guardian's socket is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise GuardianError("a message on the guardian's socket is not a JSON object")
@@ -97,6 +98,12 @@ def _float(value: object) -> float:
     raise GuardianError(f"{value!r} stands where a message of the guardian has a number")
 
 
+def _step(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_STEPS:
+        return value
+    raise GuardianError(f"{value!r:.40} stands where a message of the guardian has the number of a step")
+
+
 def set_points_to_json(set_points: SetPoints, *, sent_s: float) -> Message:
     """Return set-points as JSON; ``sent_s`` is the monotonic clock of this machine when they left [s]."""
     return {
@@ -118,7 +125,7 @@ def set_points_from_json(message: Message) -> tuple[SetPoints, float]:
     """
     try:
         set_points = SetPoints(
-            step=int(message["step"]),
+            step=_step(message["step"]),
             expires_s=_float(message["expires_s"]),
             values={
                 str(device): {str(command): _float(value) for command, value in commands.items()}
@@ -157,6 +164,8 @@ def image_to_json(image: Image) -> Message:
                 "state": device.state.value,
                 "signals": {signal: _sample_to_json(sample) for signal, sample in device.signals.items()},
                 "commanded": {command: _number(value) for command, value in device.commanded.items()},
+                "trouble": device.trouble,
+                "is_foreign": device.is_foreign,
             }
             for name, device in image.devices.items()
         },
@@ -173,6 +182,9 @@ def image_from_json(message: Message) -> Image:
                     state=GuardState(device["state"]),
                     signals={signal: _sample_from_json(parts) for signal, parts in device["signals"].items()},
                     commanded={command: _float(value) for command, value in device["commanded"].items()},
+                    # recordings of older runs do not have them
+                    trouble=str(device.get("trouble", "")),
+                    is_foreign=device.get("is_foreign") is True,
                 )
                 for name, device in message["devices"].items()
             },

@@ -67,6 +67,9 @@ class Guardian:
         self._stop_reason = asyncio.get_running_loop().create_future()
         self._report = asyncio.get_running_loop().create_future()
         self._sleep = SleepDetector(monotonic_s=clock(), with_sleep_s=clock_with_sleep())
+        self._slept_s = 0.0
+        for guard in self._guards.values():
+            guard.has_slept = self._has_slept
         self._answers = {
             "feed": self._claim,
             "exchange": self._exchange,
@@ -124,7 +127,8 @@ class Guardian:
         try:
             self._feed.finished(set_points.step, sent_s=sent_s, expires_s=set_points.expires_s, now_s=now_s)
         except GuardError as error:
-            self._events.tell_once("step", str(error))
+            # each has a number of its own in its text
+            self._events.tell_first("step", str(error))
             return
         self._events.settle("step")
         # what waited on its way has used up a part of its time
@@ -226,13 +230,18 @@ class Guardian:
         while True:
             to_arm = [guard for guard in to_arm if not self._armed_once(guard.name)]
             now_s = self._clock()
-            slept_s = self._sleep.slept_s(monotonic_s=now_s, with_sleep_s=self._clock_with_sleep())
-            if slept_s > 0.0:
-                reason = f"the machine slept for {slept_s:.0f} s"
+            if self._has_slept():
+                reason, self._slept_s = f"the machine slept for {self._slept_s:.0f} s", 0.0
                 await asyncio.gather(*(guard.trip(reason) for guard in self._guards.values()))
             if self._feeder is None and now_s - self._unclaimed_since_s > _UNCLAIMED_S:
                 self.end("no run came to feed this guardian")
             await asyncio.sleep(_WATCH_S)
+
+    def _has_slept(self) -> bool:
+        """Return whether the machine slept since the guards were tripped for it; also asked right before a frame leaves."""
+        now_s = self._clock()
+        self._slept_s += self._sleep.slept_s(monotonic_s=now_s, with_sleep_s=self._clock_with_sleep())
+        return self._slept_s > 0.0
 
     def _armed_once(self, name: str) -> bool:
         """Try to arm an emulated device of this run; return whether that is settled."""

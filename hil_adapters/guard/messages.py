@@ -120,6 +120,10 @@ class DeviceImage:
     """By signal, in the twin's units and sign; ``received_s`` is on the monotonic clock of this machine."""
     commanded: dict[str, float]
     """What was last written and verified, by command, after clamp and ramp; without an entry: released."""
+    trouble: str = ""
+    """Why there is no connection to it at the moment; empty where there is one."""
+    is_foreign: bool = False
+    """Whether something else answers than the configured device, or its map does not fit: only a person changes that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,17 +23,20 @@ __all__ = [
     "admit_constant",
     "admit_point",
     "command_range",
+    "held_between",
     "is_limit",
     "measured_breach",
     "narrow_by_soc",
     "ramp_allowance",
     "ramp_start",
     "ramped",
+    "unknown_bound",
 ]
 
 RATINGS = ("p_rated_kw", "charge_kw", "discharge_kw")
 """Signals by which a device tells what it can do [kW]."""
 
+_DIGITS = 1e-9
 _LONGEST_RAMP_S = 1.0
 """A ramp moves on at every turn of the guard; a longer pause does not save up for a jump."""
 
@@ -148,6 +151,35 @@ def measured_breach(limits: Mapping[str, Limits], signals: Mapping[str, Sample])
         if not bounds.low <= sample.value <= bounds.high:
             return f"{name} is {sample.value:g}, outside {bounds.low:g} to {bounds.high:g}"
     return None
+
+
+def unknown_bound(limits: Mapping[str, Limits], signals: Mapping[str, Sample]) -> str | None:
+    """Return which measured signal (other than ``soc``) the lab bounds and nobody can read; None where there is none.
+
+    A signal that the device does not have is told when it is armed; names of commands are not signals.
+    """
+    for name in limits:
+        sample = signals.get(name)
+        if name == "soc" or sample is None:
+            continue
+        if sample.quality not in {Quality.GOOD, Quality.UNCERTAIN} or math.isnan(sample.value):
+            return f"{name}, which the lab bounds, is not known; nothing is asked of the device blindly"
+    return None
+
+
+def held_between(low: float, high: float, *, step: float, offset: float) -> tuple[float, float]:
+    """Return the smallest and the largest value from ``low`` to ``high`` that a register holds: ``offset`` plus steps.
+
+    Without a step that is known the ends are left; the write is refused for the same reason.
+    """
+    if not 0.0 < step < math.inf:
+        return low, high
+    first, last = (low - offset) / step, (high - offset) / step
+    # an end that is itself held must not be lost to the last digit of a division
+    return (
+        low if math.isinf(first) else math.ceil(first - _DIGITS * max(1.0, abs(first))) * step + offset,
+        high if math.isinf(last) else math.floor(last + _DIGITS * max(1.0, abs(last))) * step + offset,
+    )
 
 
 def admit(command: str, asked: float, allowed: Range) -> Verdict:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hil_adapters.errors import GuardError, HilError
+from hil_adapters.errors import ExceptionReplyError, GuardError, HilError, MapError
 from hil_adapters.guard.book import CommandRecord, Decision
 from hil_adapters.guard.contention import matches
-from hil_adapters.guard.door import Door, GuardedSession, Occasion, Purpose
+from hil_adapters.guard.door import DeviationError, Door, GuardedSession, Occasion, Purpose
 from hil_adapters.guard.messages import Limits
 from hil_adapters.guard.rules import (
     Accepted,
@@ -15,6 +15,7 @@ from hil_adapters.guard.rules import (
     Refused,
     admit_constant,
     admit_point,
+    held_between,
     ramp_allowance,
     ramp_start,
 )
@@ -27,7 +28,8 @@ from hil_adapters.maps.binding import (
     set_point_of,
     watchdog_of,
 )
-from hil_adapters.maps.schema import RegisterMap, WriteRules
+from hil_adapters.maps.schema import RegisterMap, ValueType, WriteRules
+from hil_adapters.samples import NOTHING
 
 __all__ = ["Aim", "Sequences", "points_of_command", "safe_state_objections", "timers_of"]
 
@@ -107,14 +109,16 @@ class Sequences:
         writes = command_writes(register_map, record.command, aim.value, values)
         point = str(set_point_of(register_map, record.command).point)
         per_unit = _value_at(point, command_writes(register_map, record.command, 1.0, values))
-        rules = _rules(register_map, point)
+        rules = _inside(self._session, point, aim.allowed, per_unit=per_unit)
         target = min(max(_value_at(point, writes), rules.low), rules.high)
         if aim.whole is Decision.FOLLOW and not self._is_due(record, target, rules):
+            return
+        if not record.touched and started_s - record.last_written_s < rules.min_interval_s:
             return
         if math.isinf(record.written_s):
             await self._remember(record, register_map)
         value = await self._admitted(
-            record, aim, point=point, asked=_value_at(point, writes), per_unit=per_unit
+            record, aim, PointWrite(point=point, value=_value_at(point, writes)), rules, per_unit=per_unit
         )
         carriers = {str(write.point) for write in carriers_of(register_map, record.command)}
         for write in command_writes(register_map, record.command, value / per_unit, values):
@@ -130,7 +134,7 @@ class Sequences:
         for name, written in record.points.items():
             if name not in timers_of(register_map, record.command):
                 await self._verify(register_map, name, written)
-        record.written_s = self._clock()
+        record.written_s = record.last_written_s = self._clock()
         record.last_point = record.points[point]
         record.commanded = record.points[point] / per_unit
 
@@ -140,10 +144,20 @@ class Sequences:
         Raises: like :meth:`bring`; called again it writes only what the device does not hold already.
         """
         register_map = self._session.map
+        is_release = writes == release_writes(register_map, record.command)
+        failed: HilError | None = None
         for write in writes:
-            if record.in_force or not await self._holds(write):
-                written = await self._put(record, write, occasion)
-                await self._verify(register_map, write.point, written)
+            try:
+                if record.in_force or not await self._holds(write):
+                    written = await self._put(record, write, occasion)
+                    await self._verify(register_map, write.point, written)
+            except (ExceptionReplyError, MapError, DeviationError) as error:
+                # each write of a release gives something back; in another sequence a later one may enable what is not there
+                if not is_release:
+                    raise
+                failed = error if failed is None else failed
+        if failed is not None:
+            raise failed
         record.in_force = False
         for name, value in record.previous_timers.items():
             rules, timer = _rules(register_map, name), PointWrite(point=name, value=value)
@@ -161,9 +175,8 @@ class Sequences:
         return self._clock() - record.written_s >= rules.min_interval_s
 
     async def _admitted(
-        self, record: CommandRecord, aim: Aim, *, point: str, asked: float, per_unit: float
+        self, record: CommandRecord, aim: Aim, asked: PointWrite, rules: WriteRules, *, per_unit: float
     ) -> float:
-        rules = _rules(self._session.map, point)
         ramps = [] if rules.ramp_per_s is None else [rules.ramp_per_s]
         if aim.lab is not None and aim.lab.ramp_per_s is not None:
             ramps.append(aim.lab.ramp_per_s * abs(per_unit))
@@ -173,8 +186,8 @@ class Sequences:
         )
         previous = record.sent
         if previous is None and math.isfinite(allowance):
-            previous = await self._start(record, aim, point=point, per_unit=per_unit)
-        match admit_point(point, asked, rules, previous=previous, allowance=allowance):
+            previous = await self._start(record, aim, point=asked.point, per_unit=per_unit)
+        match admit_point(asked.point, asked.value, rules, previous=previous, allowance=allowance):
             case Refused(reason):
                 raise GuardError(reason)
             case Accepted(value, notes):
@@ -237,6 +250,26 @@ def _rules(register_map: RegisterMap, point: str) -> WriteRules:
     if rules is None:
         raise GuardError(f"{point}: has no rules in the register map and is never written")
     return rules
+
+
+def _inside(session: GuardedSession, point: str, allowed: Range, *, per_unit: float) -> WriteRules:
+    """Return the rules of a set-point, narrowed to values that its registers hold within the range of its command.
+
+    What lies between two values of a register is rounded to the nearer one, which may lie outside.
+
+    Raises:
+        GuardError: the point has no rules, or no value of its registers lies inside.
+    """
+    rules = _rules(session.map, point)
+    found = next(entry for entry in session.map.points if entry.name == point)
+    ends = sorted((allowed.low * per_unit, allowed.high * per_unit))
+    low, high = max(rules.low, ends[0]), min(rules.high, ends[1])
+    if found.type not in {ValueType.FLOAT32, ValueType.FLOAT64}:
+        exponent = 0.0 if found.scale_point is None else session.values.get(found.scale_point, NOTHING).value
+        low, high = held_between(low, high, step=abs(found.scale) * 10.0**exponent, offset=found.offset)
+    if not low <= high:
+        raise GuardError(f"{point}: its registers hold no value between {ends[0]:g} and {ends[1]:g}")
+    return rules.model_copy(update={"low": low, "high": high})
 
 
 def _value_at(point: str, writes: tuple[PointWrite, ...]) -> float:

@@ -15,6 +15,8 @@ __all__ = ["Caller", "Desk", "GuardSocket"]
 
 _SOCKET_MODE = 0o600
 _IDLE_BYTES = 1 << 20
+_CLOSED_S = 1.0
+"""How long a connection may take to give its last bytes away [s]."""
 
 
 class Caller:
@@ -69,11 +71,16 @@ class GuardSocket:
                 await self._idle.wait()
 
     async def stop(self) -> None:
-        """Close the socket and every connection that is left."""
+        """Close the socket and every connection that is left, also those whose other end does not read."""
         if self._server is not None:
             self._server.close()
         for writer in self._connections.values():
             writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_CLOSED_S)
+        for task, writer in self._connections.items():
+            writer.transport.abort()
+            task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +121,7 @@ class GuardSocket:
             return await self._desk.answer(unpack(body), caller)
         except HilError as error:
             return {"error": str(error), "class": type(error).__name__}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             return {"error": f"the request has another form than expected: {error!r}", "class": "GuardError"}
 
 

@@ -6,6 +6,8 @@ from hil_adapters.guard.audit import Audit
 
 __all__ = ["Events", "Teller"]
 
+_MOST_IN_TOPIC = 20
+"""Different texts on one cause, such as numbers that change from turn to turn."""
 _MOST = 1000
 """Kept while nobody asks; older ones are in the audit."""
 
@@ -15,19 +17,24 @@ class Events:
 
     def __init__(self) -> None:
         self._waiting: deque[str] = deque(maxlen=_MOST)
-        self._standing: dict[str, str] = {}
+        self._standing: dict[str, set[str]] = {}
 
     def tell(self, text: str) -> None:
         """Note an event."""
         self._waiting.append(text)
 
     def tell_once(self, topic: str, text: str) -> bool:
-        """Note an event unless it is what this topic said last; return whether it was noted."""
-        if self._standing.get(topic) == text:
+        """Note an event unless this topic said it before, or said too much; return whether it was noted."""
+        said = self._standing.setdefault(topic, set())
+        if text in said or len(said) >= _MOST_IN_TOPIC:
             return False
-        self._standing[topic] = text
+        said.add(text)
         self.tell(text)
         return True
+
+    def tell_first(self, topic: str, text: str) -> bool:
+        """Note an event unless this topic said anything before; return whether it was noted."""
+        return topic not in self._standing and self.tell_once(topic, text)
 
     def settle(self, topic: str) -> None:
         """The cause is over; the same text is told again when it comes back."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from guard_rig import until
 from outside import program
 from typer.testing import CliRunner, Result
 
@@ -264,6 +265,39 @@ def test_watch_in_a_terminal_shows_a_table_and_q_ends_it(meter: Served) -> None:
     assert b"identified" in shown
 
 
+@pytest.fixture
+def serial_line(meter: Served, tmp_path: Path) -> Iterator[str]:
+    """A serial line with the meter at its other end, behind ``twin device proxy``."""
+    device, ours = tmp_path / "device", tmp_path / "ours"
+    pair = [program("socat"), *(f"pty,raw,echo=0,link={end}" for end in (device, ours))]
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("rules:\n  - {fault: silent, units: [9]}\n")
+    proxy = [
+        sys.executable, "-m", "twin", "device", "proxy", f"127.0.0.1:{meter.port}", "--listen", f"rtu:{device}@19200",
+        "--faults", str(faults), "--json",
+    ]  # fmt: skip
+    with subprocess.Popen(pair) as lines:
+        try:
+            until(lambda: device.exists() and ours.exists(), "socat made the line")
+            with subprocess.Popen(proxy, stdout=subprocess.PIPE, text=True) as between:
+                try:
+                    assert between.stdout is not None
+                    assert "{" in between.stdout.readline(), "the proxy did not start"
+                    yield f"{ours}@19200"
+                finally:
+                    between.send_signal(signal.SIGINT)
+        finally:
+            lines.terminate()
+
+
+def test_a_device_on_a_serial_line_is_read_and_scanned_through_a_proxy(serial_line: str) -> None:
+    read = answer("read", "generic_meter", "--line", serial_line, "--point", "p_total")
+    assert read["points"][0]["value"] == pytest.approx(-6020.0)
+    assert read["target"].startswith("rtu:")
+    found = answer("scan", f"rtu:{serial_line}", "--units", "1", "--timeout-s", "0.3")
+    assert found[0]["fits"][0]["map"] == "generic_meter"
+
+
 # ---------------------------------------------------------------------- where
 
 
@@ -331,11 +365,12 @@ def test_check_without_write_writes_nothing_and_says_so(meter: Served, tmp_path:
     ("options", "code", "says"),
     [
         (["--write"], 2, "--write needs a limit"),
+        (["--write", "--limit", "temp_degc=0:70"], 2, "--write needs a limit"),
         (["--limit", "p_limit_kw"], 2, "write COMMAND=LOW:HIGH"),
         (["--limit", "p_limit_kw=nan:5"], 2, "write COMMAND=LOW:HIGH"),
         (["--limit", "p_limit_kw=5:1"], 2, "the smaller bound comes first"),
         (["--limit", "p_limit_kw=1:5:0"], 2, "a ramp is above zero"),
-        (["--limit", "q_kvar=1:5"], 2, "the map has no command q_kvar"),
+        (["--limit", "q_limit_kvar=1:5"], 2, "the map has no command or signal q_limit_kvar"),
         (["--out", "report.txt"], 2, "must end in .json"),
         (["--meter", "generic_meter"], 2, "write MAP@HOST"),
         (["--serial", "SN-1"], 1, SERIAL),

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from outside import program
 from outside_homes import EMS_FILE, around, ems_module, measured, observation, site, write_house
 from sunspec2.modbus.client import SunSpecModbusClientDeviceTCP
 
+from hil_adapters.maps.loader import map_file
 from twin import RunOptions, load_scenario, run
 from twin.errors import InputError, RunError
 from twin.external import process
@@ -193,6 +195,30 @@ def test_each_device_may_have_a_port_of_its_own(tmp_path, device):
         socket.create_connection(("127.0.0.1", port), timeout=5.0)
 
 
+def test_a_device_may_be_faulty_while_the_others_are_not(tmp_path, device):
+    faults = {"pv": [{"fault": "exception", "functions": [16], "parameters": {"code": 6}}]}
+    with open_home(tmp_path, faults=faults) as (controller, _):
+        where = addresses(tmp_path)
+        assert where["pv"]["port"] != where["meter"]["port"] == where["battery"]["port"]
+        with pytest.raises(OSError, match=r"refused with exception 6"):
+            limit(device("pv"), 50.0)
+        device("battery").write(124, 3, [3])
+        assert math.isinf(controller.decide(observation()).pv_limit_kw[1])
+
+
+def test_files_of_the_user_stand_beside_the_scenario(tmp_path, device):
+    (tmp_path / "my_faults.yaml").write_text("format: 1\nrules: [{fault: exception, functions: [16]}]\n")
+    shutil.copy(map_file("generic_meter"), tmp_path / "my_meter.yaml")
+    files = {"maps": {"meter": "my_meter.yaml"}, "faults": {"pv": "my_faults.yaml"}}
+    with open_home(tmp_path, **files):
+        assert addresses(tmp_path)["meter"]["map"] == "my_meter.yaml"
+        with pytest.raises(OSError, match=r"refused with exception"):
+            limit(device("pv"), 50.0)
+    missing = pytest.raises(InputError, match=r"emulated meter: .*other\.yaml")
+    with missing, open_home(tmp_path, maps={"meter": "other.yaml"}):
+        pass
+
+
 def test_a_charger_is_held_back_with_the_map_of_its_maker(tmp_path):
     mbpoll = program("mbpoll")
     maps = {"our car": "generic_charger"}
@@ -305,6 +331,14 @@ def test_a_replay_without_the_ems_gives_the_same_bits(finished, tmp_path):
         assert before.tobytes() == after.tobytes()
     with pytest.raises(RunError, match=r"the record ends here"):
         RecordedCommands(folder / "outside/devices/outside").of(30)
+
+
+def test_the_command_replays_it(finished, twin, tmp_path):
+    done = twin("replay", finished[1], "--out", tmp_path, "--quiet")
+    assert done.returncode == 0, done.stderr
+    (manifest,) = tmp_path.glob("*/*/manifest.json")
+    before, after = (of_house(folder, "outside")[0] for folder in (finished[1], manifest.parent))
+    assert before.tobytes() == after.tobytes()
 
 
 @contextmanager

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hil_adapters.acceptance.command_checks import levels_of
 from hil_adapters.acceptance.judging import (
     agreement,
     implausible,
     slope_over_voltage,
     step_response,
 )
+from hil_adapters.acceptance.levels import levels_of
 from hil_adapters.guard.messages import Limits
 
 

@@ -1,7 +1,6 @@
 """What must never happen, tried on the parts of the guard: audit, evidence, places, registry, permission."""
 
 import asyncio
-
 import json
 import os
 import socket
@@ -69,10 +68,16 @@ print("lost", len(audit.lost))
 """
 
 
-def test_a_safe_state_goes_on_where_neither_the_disk_nor_standard_error_takes_its_line(tmp_path: Path) -> None:
+def test_a_safe_state_goes_on_where_neither_the_disk_nor_standard_error_takes_its_line(
+    tmp_path: Path,
+) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-c", BROKEN, str(tmp_path)], stdout=subprocess.PIPE, stderr=full, text=True, check=False
+            [sys.executable, "-c", BROKEN, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
         )
     assert done.stdout.strip() == "lost 1"
 
@@ -199,7 +204,9 @@ def test_a_private_folder_inside_somebody_elses_is_refused(tmp_path: Path) -> No
         places.make_private(tmp_path / "gemello" / "guardians")
 
 
-def test_notes_in_a_folder_of_another_user_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notes_in_a_folder_of_another_user_are_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if os.getuid() != 0:
         pytest.skip("only root makes a folder that belongs to somebody else")
     monkeypatch.setenv("GEMELLO_RUNTIME_DIR", str(tmp_path))

@@ -26,6 +26,15 @@ from twin.virtual.config import (
 from twin.virtual.link import started_host
 
 
+def battery(heartbeat_s: float | None = None) -> VirtualDeviceConfig:
+    return VirtualDeviceConfig(
+        name="battery",
+        map="sunspec_battery",
+        physics=PhysicsConfig(kind="battery", parameters={"capacity_kwh": 10.0, "soc_start": 0.6}),
+        sunspec=SunSpecPart(heartbeat_s=heartbeat_s),
+    )
+
+
 def test_mbpoll_sees_a_limit_act_and_let_go() -> None:
     with started_host(host_of(pv())) as host:
         port = host.ports["pv"]
@@ -51,12 +60,7 @@ def test_mbpoll_is_refused_what_the_device_does_not_take() -> None:
 
 
 def test_pysunspec2_reads_every_model_and_commands_a_battery() -> None:
-    battery = VirtualDeviceConfig(
-        name="battery",
-        map="sunspec_battery",
-        physics=PhysicsConfig(kind="battery", parameters={"capacity_kwh": 10.0, "soc_start": 0.6}),
-    )
-    with started_host(host_of(pv(), battery)) as host:
+    with started_host(host_of(pv(), battery())) as host:
         with Sun(host.ports["pv"]) as sun:
             assert sun[1].SN.cvalue == "SN-1"
             assert sun[120].WRtg.cvalue == 10000
@@ -86,6 +90,20 @@ def test_the_run_says_what_surrounds_the_devices_and_the_volt_var_function_answe
         assert sun[103].PhVphA.cvalue == pytest.approx(253.0)
         host.world({"pv": {"vm_pu": 1.0, "p_available_kw": -3.0}})
         until(lambda: sun[103].VAr.cvalue == 0 and sun[103].W.cvalue == 3000)
+
+
+def test_a_served_battery_stops_where_its_controller_falls_silent() -> None:
+    with started_host(host_of(battery(heartbeat_s=1.0))) as host, Sun(host.ports["battery"]) as sun:
+        control, beating = sun[124], sun[802]
+        control.InWRte.cvalue, control.OutWRte.cvalue, control.StorCtl_Mod.cvalue = -40, 40, 3
+        control.write()
+        until(lambda: sun[103].W.cvalue == 2000)
+        beating.CtrlHb.cvalue = 1
+        beating.CtrlHb.write()
+        until(lambda: sun[103].W.cvalue == 0 and sun[802].Evt1.cvalue == 1)
+        beating.CtrlHb.cvalue = 2
+        beating.CtrlHb.write()
+        until(lambda: sun[103].W.cvalue == 2000)
 
 
 def test_faster_physics_reach_the_connection_after_thirty_simulated_seconds() -> None:

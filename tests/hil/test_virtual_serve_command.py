@@ -80,6 +80,8 @@ def test_beyond_this_machine_it_needs_to_know_for_whom_and_says_so_loudly() -> N
         (["generic_load", "--port", "0"], "say what computes the device with --physics"),
         (["sunspec_pv", "--faults", "/no/such.yaml"], "/no/such.yaml"),
         (["generic_charger", "--protection"], "interface protection is for generators"),
+        (["sunspec_battery", "--set", "heartbeat_s=0"], "give a time above zero"),
+        (["sunspec_pv", "--port", "0", "--set", "heartbeat_s=5"], "no 802.CtrlHb to watch"),
     ],
 )
 def test_mistakes_are_told_in_a_line_and_end_with_2(arguments: list[str], says: str) -> None:
@@ -95,6 +97,13 @@ def test_settings_go_to_physics_surroundings_points_and_serial_number() -> None:
     assert device.physics.inputs == {"vm_pu": 1.05, "p_available_kw": -6.0}, "full sun unless told otherwise"
     assert device.values == {"123.WMaxLimPct": 50.0, "1.Md": "Mine"}
     assert device.serial == "007"
+
+
+def test_a_battery_is_told_how_long_it_waits_for_a_heartbeat() -> None:
+    settings = ("heartbeat_s=10", "soc_start=0.5")
+    device = standalone_config(Wanted(map="sunspec_battery", settings=settings)).devices[0]
+    assert device.sunspec.heartbeat_s == 10.0
+    assert device.values == {}
 
 
 def test_the_physics_follow_the_kind_of_the_map_unless_they_are_named() -> None:

@@ -91,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def stated(what: str) -> float:
     """Return by how much the guide says that a value of the two runs differs at most."""
-    (row,) = re.findall(rf"^\| {re.escape(what)} \| ([\d.]+) ?(?:%|pu|kW|kvar|kWh)? \|$", GUIDE, re.MULTILINE)
+    (row,) = re.findall(rf"^\| {re.escape(what)} \| ([\d.]+).*? \|", GUIDE, re.MULTILINE)
     return float(row)
 
 
@@ -187,26 +187,29 @@ def test_every_fault_that_strikes_is_survived(runs: Runs) -> None:
     for part in ("the connection is lost", "no answer for", "beyond -10 to 10", "serial number"):
         assert part in told
     assert "tripped" not in told
-    for device, outages in (("Roof", 5), ("Store", 1)):
+    for device, outages, shortest in (("Roof", 4, 2), ("Store", 1, 1)):
         answers = is_live(live, device)
         spans = [(fine, len(list(steps))) for fine, steps in groupby(answers.tolist())]
         missing = [n_steps for fine, n_steps in spans if not fine]
-        assert len(missing) >= outages, "each fault of the script takes longer than a reading lives"
-        assert max(missing) <= 20, "and the device is back soon after it"
-        assert answers[-30:].mean() > 0.8, "it is well at the end"
+        assert sum(n_steps >= shortest for n_steps in missing) >= outages, missing
+        assert max(missing) <= 15, "the device is back soon after each"
+        assert answers[-20:].mean() > 0.7, "and well at the end"
 
 
 def test_no_wrong_value_was_accepted(runs: Runs) -> None:
     live, offline = runs.both
     fine = is_live(live, "Roof")
     power, model = live.series("pv.p_kw")[:, 0], offline.series("pv.p_kw")[:, 0]
+    close_kw = stated(
+        "power of the inverter where its reading is live, against the model's of the last five steps"
+    )
     checked = [step for step in range(SETTLED, N_STEPS) if fine[step]]
     assert len(checked) > N_STEPS / 2
     for step in checked:
         around = model[
             step - 4 : step + 1
         ]  # a reading is live for three quarters of a second, and a step late
-        assert around.min() - 0.5 < power[step] < around.max() + 0.5, step
+        assert around.min() - close_kw < power[step] < around.max() + close_kw, step
 
 
 def test_volt_var_acts_on_the_simulated_voltage(runs: Runs) -> None:

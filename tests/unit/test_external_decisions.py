@@ -20,6 +20,7 @@ WANTED = Wanted(
     ports={},
     units={},
     rated_kw={"our car": 11.0},
+    faults={},
 )
 SLOTS = slots_of(SITE, WANTED)
 OURS, NEXT = 1, 0

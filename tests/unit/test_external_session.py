@@ -16,7 +16,7 @@ from twin.external.session import _Watch
 from twin.external.slots import Wanted, slots_of
 
 FREE, GIVEN = Command(), Command(p_limit_kw=1.0)
-WANTED = Wanted(home="ours", maps={}, port=0, ports={}, units={}, rated_kw={})
+WANTED = Wanted(home="ours", maps={}, port=0, ports={}, units={}, rated_kw={}, faults={})
 
 
 @pytest.fixture

@@ -13,7 +13,15 @@ from twin.external.slots import Role, Wanted, slots_of
 
 
 def wanted(**changed):
-    given = {"home": "ours", "maps": {}, "port": 0, "ports": {}, "units": {}, "rated_kw": {}} | changed
+    given = {
+        "home": "ours",
+        "maps": {},
+        "port": 0,
+        "ports": {},
+        "units": {},
+        "rated_kw": {},
+        "faults": {},
+    } | changed
     return Wanted(**given)
 
 
@@ -65,6 +73,12 @@ def test_the_registers_of_the_meter_have_room_for_all_devices_at_once_and_loads(
         ({"ports": {"pv": 70000}}, r"ports: must be a whole number from 0 to 65535"),
         ({"port": True}, r"ports: must be a whole number"),
         ({"rated_kw": {"meter": -1}}, r"rated_kw: meter: must be a number above 0"),
+        ({"faults": {"pv": {"fault": "late"}}}, r"faults: pv: must be a file or a list of rules"),
+        ({"faults": {"pv": [{"fault": "lat"}]}}, r"emulated pv: faults: rules\.0\.fault"),
+        (
+            {"faults": {"pv": [{"fault": "late"}]}, "port": 5020},
+            r"faults: pv shares port 5020 with meter, battery; give it its own",
+        ),
         ({"host": "0.0.0.0"}, r"0\.0\.0\.0 can be reached from other machines"),  # noqa: S104 - must be refused
         ({"allow": ["lab"]}, r"allow: 'lab' is not an address"),
         ({"timeout_s": -1}, r"timeout_s: must be a number of seconds"),

@@ -59,7 +59,7 @@ def maps_command(
 
     def work() -> int:
         from hil_adapters.maps.loader import json_schema, load_map, map_names
-        from twin import console, console_device
+        from twin import console, console_maps
 
         if schema and name is not None:
             raise InputError("--schema is about all maps; leave out the name")
@@ -69,15 +69,15 @@ def maps_command(
             elif name is None:
                 shown = [load_map(each) for each in map_names()]
                 if json_out:
-                    console.json_line([console_device.map_for_json(each) for each in shown])
+                    console.json_line([console_maps.map_for_json(each) for each in shown])
                 else:
-                    console_device.maps(shown)
+                    console_maps.maps(shown)
             elif json_out:
                 console.json_line(
                     load_map(name).model_dump(mode="json", by_alias=True, exclude_defaults=True)
                 )
             else:
-                console_device.one_map(load_map(name))
+                console_maps.one_map(load_map(name))
         return 0
 
     guarded(work, debug=debug)

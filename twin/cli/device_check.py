@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hil_adapters.acceptance.options import MeterOptions
     from hil_adapters.device.identity import Identity
     from hil_adapters.guard.messages import Limits
+    from hil_adapters.maps.schema import RegisterMap
 
 __all__ = ["check_command"]
 
@@ -63,7 +64,8 @@ def check_command(
         typer.Option(
             "--limit",
             metavar="COMMAND=LOW:HIGH[:RAMP]",
-            help="Limits of the lab for a command, kW and kW/s: p_limit_kw=0:5; may be repeated.",
+            help="Limits of the lab for a command, kW and kW/s: p_limit_kw=0:5; or for a signal, which ends the test "
+            "outside: temp_degc=0:70, soc=0.1:0.9; may be repeated.",
         ),
     ] = None,
     confirm: Annotated[
@@ -115,8 +117,8 @@ def check_command(
         with wire_errors():
             register_map = load_map(map_)
             target = place.target(register_map.link.port)
-            limits = _limits(limit or [], set(register_map.commands))
-            if write and not limits:
+            limits = _limits(limit or [], register_map)
+            if write and not set(limits) & set(register_map.commands):
                 raise InputError(
                     "--write needs a limit of the lab for each command to try: --limit p_limit_kw=0:5"
                 )
@@ -160,7 +162,8 @@ def check_command(
     guarded(work, debug=debug)
 
 
-def _limits(given: list[str], commands: set[str]) -> "dict[str, Limits]":
+def _limits(given: list[str], register_map: "RegisterMap") -> "dict[str, Limits]":
+    """Return the limits of the lab: of commands, and of measured signals, which the guard watches."""
     from hil_adapters.guard.messages import Limits
 
     found: dict[str, Limits] = {}
@@ -169,10 +172,9 @@ def _limits(given: list[str], commands: set[str]) -> "dict[str, Limits]":
         numbers = [_number(part) for part in bounds.split(":")]
         if not sign or len(numbers) not in {_LOW_HIGH, _WITH_RAMP} or any(each is None for each in numbers):
             raise InputError(f"--limit {text}: write COMMAND=LOW:HIGH or COMMAND=LOW:HIGH:RAMP in kW, kW/s")
-        if command not in commands:
-            raise InputError(
-                f"--limit {text}: the map has no command {command}; it has {', '.join(sorted(commands)) or 'none'}"
-            )
+        if command not in {*register_map.commands, *register_map.signals}:
+            has = ", ".join((*register_map.commands, *register_map.signals))
+            raise InputError(f"--limit {text}: the map has no command or signal {command}; it has {has}")
         low, high, *ramp = (each for each in numbers if each is not None)
         if not low < high or (ramp and not ramp[0] > 0.0):
             raise InputError(f"--limit {text}: the smaller bound comes first, and a ramp is above zero")

@@ -106,7 +106,7 @@ def replay(
     """Repeat a run from what its devices said, without the devices and as fast as it goes."""
 
     def work() -> int:
-        from twin.live.replay import exchange_file
+        from twin.live.strategy import is_recorded
         from twin.results import latest_run, layout
         from twin.runner import RunOptions
         from twin.scenario import load_scenario
@@ -117,7 +117,7 @@ def replay(
         names = loaded.scenario.strategies
         if not any((folder / name / layout.DEVICES).is_dir() for name in names):
             raise InputError(f"{run}: had no devices on the wire; run its scenario again with `twin run`")
-        recorded = [name for name in loaded.scenario.strategies if exchange_file(folder / name).exists()]
+        recorded = [name for name in names if is_recorded(folder / name)]
         if not recorded:
             raise InputError(
                 f"{run}: no strategy of it came as far as its first reading; there is nothing to replay"

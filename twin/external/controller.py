@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, TypeVar
@@ -17,7 +17,7 @@ from twin.external.process import command_words
 from twin.external.records import RecordedCommands
 from twin.external.seam import Around, Measured
 from twin.external.session import Session, Setting, emulated
-from twin.external.slots import Wanted, check_address, is_file, slots_of
+from twin.external.slots import Faults, Wanted, check_address, is_file, slots_of
 
 __all__ = ["External"]
 
@@ -45,6 +45,7 @@ class External:
         ports: by device, where one has a port of its own.
         units: by device; numbered from 1 unless given.
         rated_kw: by appliance what its plate says; of the meter what its registers have room for.
+        faults: by device what it does wrong: a file, or a list of rules; times count from the start of the run.
         timeout_s: a device that was not written for this long in real time is without a command; by default only its own
             timers decide.
         connect_s: the run waits this long for a first request before it starts; 0: it does not wait.
@@ -67,6 +68,7 @@ class External:
     ports: Mapping[str, int] | None = None
     units: Mapping[str, int] | None = None
     rated_kw: Mapping[str, float] | None = None
+    faults: Mapping[str, Faults] | None = None
     timeout_s: float | None = None
     connect_s: float = 30.0
     command: str | Sequence[str] = ()
@@ -94,10 +96,16 @@ class External:
                 ports=_by_device("ports", self.ports),
                 units=_by_device("units", self.units),
                 rated_kw=_by_device("rated_kw", self.rated_kw),
+                faults=_by_device("faults", self.faults),
             ),
         )
-        # a map in a file of its own is looked for beside the scenario, which is not known before the run
-        emulated([slot for slot in self._slots if not is_file(slot.map)], self.site, Path())
+        # files of the user's own are looked for beside the scenario, which is not known before the run
+        known = [
+            replace(slot, faults=None) if isinstance(slot.faults, str) else slot
+            for slot in self._slots
+            if not is_file(slot.map)
+        ]
+        emulated(known, self.site, Path())
         self._words = command_words(self.command) if self.command else ()
         self._own = OwnControl(
             others=_RULES[self.others](self.site), takes_surplus=self.without_command == "self_consumption"

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Final, Self
 
 from hil_adapters.errors import HilError
+from hil_adapters.faults.bank import FaultyBank
+from hil_adapters.faults.plan import FaultPlan
+from hil_adapters.faults.rules import load_script, script_from
 from hil_adapters.maps.loader import load_map
 from hil_adapters.virtual.device import DeviceSetup, VirtualDevice
 from hil_adapters.virtual.state import START_KWH
+from hil_adapters.wire.base import Bank
 from twin.errors import InputError
 from twin.external.slots import Role, Slot
 
@@ -81,9 +85,15 @@ class _Inside:
 class Emulated:
     """One emulated device. It belongs to the thread that serves it."""
 
-    def __init__(self, slot: Slot, device: VirtualDevice, inside: _Inside) -> None:
-        self.slot, self.device = slot, device
+    def __init__(self, slot: Slot, device: VirtualDevice, inside: _Inside, faults: FaultPlan | None) -> None:
+        self.slot, self.device, self.faults = slot, device, faults
         self._inside = inside
+
+    @property
+    def bank(self) -> Bank:
+        """What clients read and write."""
+        bank, faults = self.device.bank, self.faults
+        return bank if faults is None else FaultyBank(bank, faults.values, on_reboot=self.device.restart)
 
     @classmethod
     def of(
@@ -98,12 +108,12 @@ class Emulated:
 
         Args:
             slot: what it is.
-            base_dir: a map that is a file is looked for from here.
+            base_dir: maps and faults that are files are looked for from here.
             soc: state of charge of a battery until the run tells it.
             clock: monotonic seconds, for its timers.
 
         Raises:
-            InputError: the map is not there or does not fit; the message names the device.
+            InputError: map or faults are not there or do not fit; the message names the device.
         """
         inside = _Inside(slot.nameplate)
         if soc is not None:
@@ -117,10 +127,11 @@ class Emulated:
                     f"{' or '.join(_KINDS[slot.role])}"
                 )
             device = VirtualDevice(map_, inside, setup, clock=clock)
+            faults = _fault_plan(slot, base_dir)
         except HilError as error:
             raise InputError(f"emulated {slot.name}: {error}") from error
         device.step(0.0)
-        return cls(slot, device, inside)
+        return cls(slot, device, inside, faults)
 
     def show(self, reading: Reading, *, dt_h: float) -> None:
         """Show what was measured in a step of ``dt_h`` [h]; its energy is counted."""
@@ -158,3 +169,12 @@ class Emulated:
         """Return how long ago a client asked for anything; infinite where none ever did [s]."""
         traffic = self.device.bank.traffic
         return now_s - max(traffic.read_s, traffic.write_s)
+
+
+def _fault_plan(slot: Slot, base_dir: Path) -> FaultPlan | None:
+    """Return the faults of a device; their times count from here."""
+    if slot.faults is None:
+        return None
+    if isinstance(slot.faults, str):
+        return FaultPlan(load_script(base_dir / slot.faults))
+    return FaultPlan(script_from(list(slot.faults), where="faults"))

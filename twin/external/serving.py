@@ -64,8 +64,8 @@ class Server:
                 f"emulated devices: the server has ended ({self._failed}); run again"
             ) from self._failed
         done: Future[T] = Future()
-        loop.call_soon_threadsafe(_fulfil, done, work)
         try:
+            loop.call_soon_threadsafe(_fulfil, done, work)
             return done.result(_PATIENCE_S)
         except HilError as error:
             raise RunError(f"emulated devices: {error}") from error
@@ -138,18 +138,19 @@ def _stations(
     devices: Sequence[Emulated], *, host: str, allow: tuple[str, ...] | None
 ) -> list[tuple[Station, tuple[str, ...]]]:
     """Return the ports to serve, each with the names of the devices behind it."""
-    groups: dict[int, list[Emulated]] = {}
+    groups: dict[int | str, list[Emulated]] = {}
     for device in devices:
-        groups.setdefault(device.slot.port, []).append(device)
+        groups.setdefault(device.slot.server, []).append(device)
     return [
         (
             Station(
-                banks={device.slot.unit: device.device.bank for device in group},
+                banks={device.slot.unit: device.bank for device in group},
                 host=host,
-                port=port,
+                port=group[0].slot.port,
                 allow=allow,
+                faults=group[0].faults,
             ),
             tuple(device.slot.name for device in group),
         )
-        for port, group in groups.items()
+        for group in groups.values()
     ]

@@ -11,7 +11,10 @@ from typing import Any, Final
 from twin.control.base import Site
 from twin.virtual.standalone import is_loopback
 
-__all__ = ["Role", "Slot", "Wanted", "check_address", "is_file", "slots_of"]
+__all__ = ["Faults", "Role", "Slot", "Wanted", "check_address", "is_file", "slots_of"]
+
+Faults = str | Sequence[Mapping[str, Any]]
+"""What a device does wrong: a file, or a list of rules."""
 
 _NOT_EMULATED: Final = "none"
 _NAMED_HOMES: Final = 3
@@ -50,6 +53,8 @@ class Wanted:
     """By name of a device."""
     rated_kw: Mapping[str, float]
     """By name: of the meter and of appliances."""
+    faults: Mapping[str, Faults]
+    """By name of a device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +68,15 @@ class Slot:
     """Of the home, the PV generator, the battery or the appliance."""
     map: str
     port: int
-    """0: any free one, shared by all devices that have 0."""
+    """0: any free one, shared by all devices that have 0 and no faults."""
     unit: int
     nameplate: Mapping[str, float]
+    faults: Faults | None = None
+
+    @property
+    def server(self) -> int | str:
+        """Devices with the same one answer at the same port; faults on the wire need one of their own."""
+        return self.name if self.port == 0 and self.faults is not None else self.port
 
 
 def slots_of(site: Site, wanted: Wanted) -> tuple[Slot, ...]:
@@ -79,6 +90,7 @@ def slots_of(site: Site, wanted: Wanted) -> tuple[Slot, ...]:
     names = [name for name, _, _ in found]
     _refuse_unknown("ports", wanted.ports, names)
     _refuse_unknown("units", wanted.units, names)
+    _refuse_unknown("faults", wanted.faults, names)
     _refuse_unknown("rated_kw", wanted.rated_kw, [*names, Role.METER])
     slots = tuple(
         Slot(
@@ -89,6 +101,7 @@ def slots_of(site: Site, wanted: Wanted) -> tuple[Slot, ...]:
             port=_whole("ports", wanted.ports.get(name, wanted.port), allowed=_PORTS),
             unit=_whole("units", wanted.units.get(name, number), allowed=_UNITS),
             nameplate=_nameplate(site, role, position, wanted=wanted, name=name),
+            faults=_faults(name, wanted.faults.get(name)),
         )
         for number, (name, role, position) in enumerate(found, start=1)
     )
@@ -194,13 +207,27 @@ def _refuse_twins(slots: Sequence[Slot]) -> None:
         raise ValueError(
             "home: nothing is left to control; it needs a battery, a PV generator or an appliance with a map"
         )
-    seen: dict[tuple[int, int], str] = {}
     for slot in slots:
-        other = seen.setdefault((slot.port, slot.unit), slot.name)
+        others = [other.name for other in slots if other is not slot and other.server == slot.server]
+        if slot.faults is not None and others:
+            raise ValueError(
+                f"faults: {slot.name} shares port {slot.port} with {', '.join(others)}; give it its own"
+            )
+    seen: dict[tuple[int | str, int], str] = {}
+    for slot in slots:
+        other = seen.setdefault((slot.server, slot.unit), slot.name)
         if other != slot.name:
             raise ValueError(
                 f"units: {other} and {slot.name} have port {slot.port} and unit {slot.unit}; give one another unit"
             )
+
+
+def _faults(name: str, given: object) -> Faults | None:
+    if given is None or isinstance(given, str):
+        return given
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError(f"faults: {name}: must be a file or a list of rules (got {given!r})")
+    return tuple(given)
 
 
 def _whole(what: str, value: object, *, allowed: range) -> int:

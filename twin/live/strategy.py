@@ -7,14 +7,20 @@ from pathlib import Path
 
 from twin.control.base import Controller
 from twin.external.seam import Around, Outside
+from twin.live.replay import exchange_file
 from twin.live.session import LiveOptions, LiveSession, live_session, replay_session
 from twin.prepare import Prepared
 from twin.results import layout
 
-__all__ = ["open_session"]
+__all__ = ["is_recorded", "open_session"]
 
 _OUTSIDE = "outside"
 """Folder among those of the devices for what a controller with an outside keeps."""
+
+
+def is_recorded(strategy: Path) -> bool:
+    """Return whether the folder of a strategy holds what a replay needs."""
+    return exchange_file(strategy).exists() or (strategy / layout.DEVICES / _OUTSIDE).is_dir()
 
 
 def open_session(
