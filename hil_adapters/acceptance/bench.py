@@ -140,9 +140,10 @@ class Bench:
         began_s = time.monotonic()
         left = await self.guard.trip(reason)
         took_s = time.monotonic() - began_s
+        if self.stopped_by is None:  # what a person has stopped only a person resets
+            self.guard.reset()
         if left is not None:
             raise GuardError(left)
-        self.guard.reset()
         return took_s
 
     async def write_own_value(self, command: str, point: str, value: float, *, why: str) -> None:
@@ -280,7 +281,7 @@ class Bench:
 
     async def _poll(self) -> None:
         async def after(cycle: Cycle) -> None:
-            self.guard.heard(cycle, trouble=self.session.trouble)
+            self.guard.heard(cycle)
             signals = self.session.signals()
             self._recording.keep(self.name, signals)
             self.history.append(

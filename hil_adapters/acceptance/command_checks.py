@@ -12,7 +12,7 @@ from hil_adapters.acceptance.levels import levels_of
 from hil_adapters.acceptance.reading_checks import ratings_kw
 from hil_adapters.acceptance.releasing import release_check
 from hil_adapters.acceptance.results import CheckResult, Outcome, Trace, failed, not_applicable, passed
-from hil_adapters.errors import HilError, TrippedError
+from hil_adapters.errors import HilError
 from hil_adapters.guard.evidence import WatchdogProof
 from hil_adapters.guard.rules import is_limit
 from hil_adapters.maps.binding import watchdog_of
@@ -52,8 +52,7 @@ async def try_command(bench: Bench, command: str, tell: Tell) -> CommandFindings
     try:
         await trial.run()
     finally:
-        if bench.armed:
-            await bench.trip("the test of a command is over")
+        await bench.trip("the test of a command is over")
     return CommandFindings(proof=trial.proof, trace=trial.trace(began_s))
 
 
@@ -99,9 +98,9 @@ class _Trial:
         """Make a check; what the wire or the guard raises is its failure, an e-stop ends the test."""
         try:
             await check(name)
-        except TrippedError:
-            raise
         except HilError as error:
+            if self._bench.stopped_by is not None:
+                raise
             self._tell(failed(name, str(error)))
 
     async def _guarded(self, name: str) -> None:

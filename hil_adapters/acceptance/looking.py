@@ -1,6 +1,6 @@
 """A look at one device: who it is, everything it says, and of what its SunSpec map consists. Only reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from hil_adapters.acceptance.snapshot import PointReading, snapshot
@@ -17,7 +17,7 @@ from hil_adapters.sunspec.overlay import chain_map
 from hil_adapters.wire.base import Target
 from hil_adapters.wire.links import open_link
 
-__all__ = ["Exploration", "Look", "best_map", "explore", "look_at", "who_answers"]
+__all__ = ["Exploration", "Look", "best_map", "explore", "look_at", "rank_of", "who_answers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +108,24 @@ async def explore(target: Target, unit: int, *, timeout_s: float = 1.0) -> Explo
     return Exploration(look=await look_at(best_map(chain), target, unit), chain=chain)
 
 
+def rank_of(signals: Collection[str], *, good: int, of: int) -> tuple[int, int]:
+    """Return how well a map fits, to be compared: a state of charge that is there must be told, then few gaps count.
+
+    Args:
+        signals: those of the map that the device has.
+        good: signals and commands of the map that the device has.
+        of: those that the map names.
+    """
+    return int("soc" in signals), good - 2 * (of - good)
+
+
 def best_map(chain: Chain) -> RegisterMap:
-    """Return the shipped map of which a chain of models has most: all its commands, then most of what it
-    promises and least of what the device lacks.
+    """Return the shipped map that fits a chain of models best; one whose commands are all there, if any.
 
     Raises:
         MapError: none has anything to do with it.
     """
-    ranked: list[tuple[bool, int, RegisterMap]] = []
+    ranked: list[tuple[bool, tuple[int, int], RegisterMap]] = []
     for name in map_names():
         loaded = load_map(name)
         if loaded.discovery is None:
@@ -125,9 +135,8 @@ def best_map(chain: Chain) -> RegisterMap:
         except MapError:
             continue
         whole = set(loaded.commands) == set(found.commands) and "p_kw" in found.signals
-        needs_soc = "soc" in loaded.signals and "soc" not in found.signals
-        has, promised = (len(each.signals) + len(each.commands) for each in (found, loaded))
-        ranked.append((whole and not needs_soc, 2 * has - promised, loaded))
+        good, of = (len(each.signals) + len(each.commands) for each in (found, loaded))
+        ranked.append((whole, rank_of(found.signals, good=good, of=of), loaded))
     if not ranked:
         models = ", ".join(str(model.model) for model in chain.models)
         raise MapError(f"no shipped map has anything of the SunSpec models {models}; write a map for it")

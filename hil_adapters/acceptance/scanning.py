@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
+from hil_adapters.acceptance.looking import rank_of
 from hil_adapters.acceptance.snapshot import readable_points
 from hil_adapters.device.identity import Identity
 from hil_adapters.device.pool import LinkPool
@@ -41,16 +42,13 @@ class MapFit:
     """Those that the map names."""
     identity: Identity
     """What the device says it is, read with this map."""
+    rank: tuple[int, int]
+    """Larger fits better; see :func:`rank_of`."""
 
     @property
     def share(self) -> float:
         """``good`` of ``of``; 0 to 1."""
         return self.good / self.of if self.of else 0.0
-
-    @property
-    def balance(self) -> int:
-        """What the device has, less what it lacks: a larger map wins only where most of what it adds is there."""
-        return 2 * self.good - self.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +101,16 @@ async def _fits(target: Target, link: ModbusLink, unit: int, *, timeout_s: float
     # a device may take one client only
     await link.close()
     pool = LinkPool(open_link)
-    found = []
-    for name in map_names():
-        fit = await _fit(_hurried(load_map(name), timeout_s), target, unit, pool)
-        if fit is not None:
-            found.append(fit)
-    return tuple(sorted(found, key=lambda fit: (-fit.balance, fit.name)))
+    loaded = [load_map(name) for name in map_names()]
+    discovering = [each for each in loaded if each.discovery is not None]
+    written = [each for each in loaded if each.discovery is None]
+    # a device that says of what it consists need not be compared with the maps of other makers
+    for candidates in (discovering, written):
+        tried = [await _fit(_hurried(each, timeout_s), target, unit, pool) for each in candidates]
+        found = [fit for fit in tried if fit is not None]
+        if found:
+            return tuple(sorted(found, key=lambda fit: fit.rank, reverse=True))
+    return ()
 
 
 def _hurried(register_map: RegisterMap, timeout_s: float) -> RegisterMap:
@@ -133,7 +135,8 @@ async def _fit(register_map: RegisterMap, target: Target, unit: int, pool: LinkP
     signals = session.signals()
     good = sum(sample.quality is not Quality.BAD for sample in signals.values()) + len(_commands(session))
     of = len(register_map.signals) + len(register_map.commands)
-    fit = MapFit(name=register_map.name, good=good, of=of, identity=identity)
+    rank = rank_of(signals, good=good, of=of)
+    fit = MapFit(name=register_map.name, good=good, of=of, identity=identity, rank=rank)
     return fit if _has_the_main_thing(register_map, session) and fit.share >= _needed(register_map) else None
 
 

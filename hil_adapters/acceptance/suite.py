@@ -17,6 +17,7 @@ from hil_adapters.acceptance.results import (
     AcceptanceResult,
     CheckResult,
     Findings,
+    Outcome,
     Trace,
     failed,
     not_applicable,
@@ -24,7 +25,7 @@ from hil_adapters.acceptance.results import (
     report_of,
 )
 from hil_adapters.device.session import DeviceSession
-from hil_adapters.errors import HilError, LinkLostError, TrippedError
+from hil_adapters.errors import HilError, LinkLostError
 from hil_adapters.guard.evidence import WatchdogProof
 from hil_adapters.guard.messages import DeviceReport
 from hil_adapters.maps.loader import load_map
@@ -89,9 +90,9 @@ class _Test:
 
     async def run(self, bench: Bench) -> None:
         await bench.wait(self._options.seconds)
-        await self._made("readings", reading_checks(bench))
-        await self._made("meter", self._metered(bench))
-        await self._made("connection", link_checks(bench))
+        await self._made(bench, "readings", reading_checks(bench))
+        await self._made(bench, "meter", self._metered(bench))
+        await self._made(bench, "connection", link_checks(bench))
         await self._writing(bench)
         result, self.slope_kw_v = slope_check(bench)
         self._tell(result)
@@ -100,14 +101,14 @@ class _Test:
         self.results.append(result)
         self._watch(result)
 
-    async def _made(self, name: str, checks: Awaitable[Sequence[CheckResult]]) -> None:
+    async def _made(self, bench: Bench, name: str, checks: Awaitable[Sequence[CheckResult]]) -> None:
         """Make checks; what the wire raises is a failure, an e-stop ends the test."""
         try:
             for result in await checks:
                 self._tell(result)
-        except TrippedError:
-            raise
         except HilError as error:
+            if bench.stopped_by is not None:
+                raise
             self._tell(failed(name, str(error)))
 
     def left(self, report: DeviceReport) -> None:
@@ -121,9 +122,9 @@ class _Test:
         try:
             async with _meter(self._options.meter) as meter:
                 return await with_meter(bench, meter, None)
-        except TrippedError:
-            raise
         except HilError as error:
+            if bench.stopped_by is not None:
+                raise
             return await with_meter(bench, None, error)
 
     # ------------------------------------------------------------------ writing
@@ -160,6 +161,11 @@ class _Test:
                 )
             )
             return []
+        wrong = [check.name for check in self.results if check.outcome is Outcome.FAILED and check.needed]
+        if wrong:
+            # a reading on a wrong scale would put set-points on a wrong scale, too
+            self._tell(not_applicable(name, f"nothing was written: {', '.join(wrong)} must pass first"))
+            return []
         for command in bench.session.map.commands:
             if command not in options.limits:
                 text = f"no limit of the lab; without --limit {command}=LOW:HIGH it is not tried and cannot be armed"
@@ -177,9 +183,9 @@ class _Test:
         for command in commands:
             try:
                 found: CommandFindings = await try_command(bench, command, self._tell)
-            except TrippedError:
-                raise
             except HilError as error:
+                if bench.stopped_by is not None:
+                    raise
                 self._tell(failed(f"command {command}", str(error)))
                 continue
             self.traces.append(found.trace)
@@ -189,15 +195,16 @@ class _Test:
     async def _restored(self, bench: Bench, before: Before) -> None:
         """Restore what was there; not after an e-stop, or where the test is being ended."""
         task = asyncio.current_task()
-        if bench.stopped_by is not None or (task is not None and task.cancelling()):
+        is_ending = bench.stopped_by is not None or (task is not None and task.cancelling())
+        if is_ending or bench.writes == 0:
             return
         try:
             bench.arm()
             self._tell(await before.restore())
             await bench.trip("the test is over")
-        except TrippedError:
-            raise
         except HilError as error:
+            if bench.stopped_by is not None:
+                raise
             self._tell(failed("restore", str(error)))
 
 

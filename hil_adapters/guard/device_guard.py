@@ -82,7 +82,7 @@ class DeviceGuard:
         self._signals = session.signals()
         self._connection = 0
         self._read_on = 0
-        self._trouble = ""
+        self._trouble, self._is_foreign = "", False
         self._foreign_since_s: float | None = None
         self._letting_go: str | None = None
         self._pause_s = _FIRST_PAUSE_S
@@ -115,12 +115,12 @@ class DeviceGuard:
             signals=self._signals,
             commanded=self._commanding.commanded() if self.states.armed else {},
             trouble=self._trouble,
-            is_foreign=self._session.state is SessionState.FOREIGN,
+            is_foreign=self._is_foreign,
         )
 
     def heard(self, cycle: Cycle, *, trouble: str = "") -> None:
         """Take what happened in a cycle of polling, and why there is no connection; empty where there is one."""
-        self._trouble = trouble
+        self._trouble, self._is_foreign = trouble, cycle.state is SessionState.FOREIGN
         if not trouble:
             self._teller.settle("connect")
         elif cycle.state is not SessionState.FOREIGN:

@@ -184,9 +184,16 @@ def started_guardian(config: GuardianConfig, *, start_timeout_s: float = 15.0) -
     except BaseException as error:
         # the exception of the run is what its user must see; the guardian's own end is in its log and audit
         with contextlib.suppress(GuardianError):
-            link.stop(f"the run failed: {type(error).__name__}: {error}")
+            link.stop(_why_left(error))
         raise
     link.stop()
+
+
+def _why_left(error: BaseException) -> str:
+    """Return what ended a run, for the audit."""
+    if isinstance(error, KeyboardInterrupt):
+        return "the run was interrupted"
+    return f"the run failed: {type(error).__name__}: {error}"
 
 
 def _spawn(file: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:

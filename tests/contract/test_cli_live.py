@@ -35,6 +35,8 @@ from outside import program
 from twin.report import write_report
 from twin.results import RunReader, RunStatus
 
+pytestmark = pytest.mark.live
+
 GUIDE = (Path(__file__).parents[2] / "docs/virtual_devices.md").read_text(encoding="utf-8")
 LOOKING_S = 1.0
 """For starting mbpoll on a busy machine."""
@@ -133,6 +135,7 @@ def test_a_run_that_is_asked_to_end_lets_go_of_the_device_and_is_readable(
         assert code == 130, said
         nobody_writes(inverter, guardians)
     assert audit_ends_released(lab)
+    assert lab.audit()[-1]["why"] == "the run was interrupted"
     assert stored(lab, RunStatus.INTERRUPTED) >= 2
 
 
@@ -239,8 +242,10 @@ def test_an_e_stop_from_another_terminal_lets_go_of_the_device_for_good(
         run.interrupt()
         assert run.ended()[0] == 130
         nobody_writes(inverter, guardians)
-    events = RunReader(lab.run_folder).strategy("limiter").events()
-    assert any("smoke" in str(event.get("message")) for event in events)
+    reader = RunReader(lab.run_folder)
+    assert any("smoke" in str(event.get("message")) for event in reader.strategy("limiter").events())
+    (invalid,) = reader.manifest.strategies["limiter"].invalid
+    assert "Roof: its guard tripped" in invalid
 
 
 def test_a_run_that_only_reads_writes_nothing(lab: Bench, inverter: Inverter) -> None:
@@ -272,7 +277,7 @@ def test_a_dry_run_only_tells_what_it_would_write(lab: Bench, inverter: Inverter
         (("live",), {}, 2, "one of --armed, --read-only, --dry-run"),
         (("live", *ARMED), {"live: {": "live: {speed: 2, "}, 2, "a real device lives in real time"),
         (("live", *ARMED), {"strategies:": "strategies:\n  none: "}, 2, "--armed: one strategy"),
-        (("live", "--armed"), {}, 1, "nobody is there to confirm it"),
+        (("live", "--armed"), {}, 2, "nobody is there to confirm it"),
         (("live", "--armed", "--confirm", "Roof=SN-1"), {}, 1, "Roof cannot be armed: Roof: not confirmed"),
         (("live", *ARMED), {"serial: SERIAL": "serial: SN-1"}, 1, "SN-1"),
         (("live", *ARMED), {"      acceptance: acceptance.json\n": ""}, 1, "it has no acceptance report"),
@@ -296,6 +301,27 @@ def test_a_device_is_not_commanded_by(
     assert ended == code, said
     assert inverter.is_marked
     assert not inverter.is_limited
+
+
+def test_a_device_that_has_passed_its_acceptance_test_is_armed_and_a_later_change_of_its_map_ends_that(
+    lab: Bench, inverter: Inverter
+) -> None:
+    (lab.folder / "acceptance.json").unlink()
+    where = ("--host", "127.0.0.1", "--port", str(inverter.port), "--serial", SERIAL)
+    limits = ("--write", "--limit", f"p_limit_kw=0:{RATED_KW}", "--confirm", SERIAL)
+    short = ("--seconds", "2", "--settle-s", "3", "--out", "acceptance.json")
+    code, said = lab.said("device", "check", "inverter.yaml", *where, *limits, *short)
+    assert code == 0, said
+    assert not inverter.is_limited
+    with lab.started("live", lab.scenario(), *ARMED) as run:
+        limited(lab, inverter, run)
+        run.interrupt()
+        assert run.ended()[0] == 130
+    map_ = lab.folder / "inverter.yaml"
+    map_.write_text(map_.read_text(encoding="utf-8").replace("low: 5,", "low: 4,"), encoding="utf-8")
+    code, said = lab.said("live", lab.scenario(), *ARMED)
+    assert code == 1
+    assert "its register map has changed since the acceptance test" in said
 
 
 def test_an_acceptance_test_that_failed_keeps_a_device_from_being_armed(
@@ -368,11 +394,11 @@ def test_a_network_that_is_cut_leaves_the_device_to_its_watchdog_and_is_survived
 VIRTUAL = """\
 name: lab
 feeder: {source: "pandapower:create_cigre_network_lv"}
-period: {start: 2026-06-20T12:00, duration_s: 30 s, step_s: 1 s}
+period: {start: 2026-06-20T12:00, duration_s: 15 s, step_s: 1 s}
 devices:
   - {kind: load, from: feeder, profile: constant}
   - {kind: pv, name: Roof, home: Load R1, p_peak_kw: 30 kW, profile: constant, as: virtual,
-     modbus: {map: sunspec_pv, faults: [{fault: wrong_function, from_s: 1.0, until_s: 2.5}]}}
+     modbus: {map: sunspec_pv, faults: [{fault: wrong_function, from_s: 1.0, until_s: 2.0}]}}
   - {kind: battery, name: Store, home: Load R1, capacity_kwh: 1, power_kw: 10, as: virtual,
      modbus: {map: sunspec_battery, faults: [{fault: close, from_s: 2.0, until_s: 2.5}]}}
 live: {speed: 5, poll: 50 ms}

@@ -108,7 +108,9 @@ def test_impossible_readings_are_told(place: Path) -> None:
 
 
 def test_a_device_that_fails_now_and_then_fails_the_check_of_errors_and_not_the_test(place: Path) -> None:
-    run = accepted(place, FlakyBank(), confirmation=None)
+    run = accepted(place, FlakyBank())
     assert "exception" in run.check("errors").text
+    assert "errors must pass first" in run.check("commands").text
+    assert run.bank.log == []
     assert run.check("errors").outcome is Outcome.FAILED
     assert run.check("identity").outcome is Outcome.PASSED

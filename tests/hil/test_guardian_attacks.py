@@ -165,7 +165,7 @@ def test_set_points_of_another_form_are_refused_and_the_feeder_keeps_its_connect
         armed(link)
         good = {"step": 1, "expires_s": 5.0, "sent_s": time.monotonic(), "values": {}}
         feed = link._feed
-        with pytest.raises(Exception, match="another form|stands where"):
+        with pytest.raises(Exception, match=r"another form|stands where"):
             ask_raw(feed, {"kind": "exchange", "set_points": good | {key: value}})
         assert ask(feed, {"kind": "exchange", "set_points": good}, timeout_s=FEEDER_TIMEOUT_S)["devices"]
     assert rig.writes() == []

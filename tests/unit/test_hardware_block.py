@@ -169,6 +169,19 @@ def test_a_reading_that_ages_is_held_and_then_taken_from_the_model() -> None:
     assert rig.block.events == ("store: 6 steps without a live reading of p_kw",)
 
 
+def test_nothing_is_asked_of_a_device_while_a_model_stands_in_for_its_readings() -> None:
+    rig = Rig()
+    rig.guardian.reads_now("store", 100.0, p_kw=1.0, soc=0.5)
+    for _ in range(8):
+        rig.step(2.0)
+    asked = [entry.values["store"] for entry in rig.guardian.sent]
+    # live, then held for 5 s, then the model: what a strategy makes of that is not for the device
+    assert asked == [{"p_set_kw": 2.0}] * 6 + [{}] * 2
+    rig.guardian.reads_now("store", rig.now_s, p_kw=1.0, soc=0.5)
+    rig.step(2.0)
+    assert rig.guardian.sent[-1].values["store"] == {"p_set_kw": 2.0}
+
+
 def test_a_state_that_the_model_takes_over_goes_on_from_the_last_reading() -> None:
     young = SignalPolicy(fresh_s=1.5, hold_s=1.5, then=Then.MODEL)
     rig = Rig(slot(signals={"p_kw": POWER, "soc": young}))

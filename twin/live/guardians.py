@@ -46,7 +46,8 @@ def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
     """Wait until every device has given every signal that the run cannot do without, and virtual ones may be commanded.
 
     Raises:
-        RunError: one has not in time; the message holds what the guardian told meanwhile.
+        RunError: one has not in time, or something else answers in the place of a real one, for which nobody need wait; the
+            message says why.
     """
     until_s = time.monotonic() + _FIRST_READING_S
     told: list[str] = []
@@ -56,13 +57,24 @@ def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
         silent = [slot for slot in slots if not _has_readings(slot, image.devices)]
         if not silent:
             return
+        for slot in silent:
+            seen = image.devices.get(slot.name)
+            if slot.is_hardware and seen is not None and seen.is_foreign:
+                raise RunError(f"{slot.name}: {seen.trouble}")
         if time.monotonic() > until_s:
             names = ", ".join(slot.name for slot in silent)
-            heard = f" ({'; '.join(told[-3:])})" if told else ""
+            causes = _causes(silent, image.devices) + told[-3:]
+            heard = f" ({'; '.join(dict.fromkeys(causes))})" if causes else ""
             raise RunError(
                 f"no readings from {names} within {_FIRST_READING_S:g} s{heard}; try `twin device read` on it"
             )
         time.sleep(0.05)
+
+
+def _causes(silent: Sequence[HilSlot], devices: Mapping[str, DeviceImage]) -> list[str]:
+    """Return why devices have no connection at the moment, as far as that is the cause."""
+    seen = {slot.name: devices[slot.name].trouble for slot in silent if slot.name in devices}
+    return [f"{name}: {trouble}" for name, trouble in seen.items() if trouble]
 
 
 def _has_readings(slot: HilSlot, devices: Mapping[str, DeviceImage]) -> bool:

@@ -16,6 +16,7 @@ from twin.errors import InputError, RunError
 from twin.hil import HilPlan, HilSlot
 from twin.live.guardians import GuardianGroup, arm, await_readings
 from twin.live.hang import WatchedPace
+from twin.live.repeats import Repeats
 from twin.live.replay import RecordedClock, RecordingGuardian, ReplayedGuardian, exchange_file
 from twin.live.signals import stop_on_signals
 from twin.live.timing import TimingLog
@@ -45,11 +46,12 @@ _HANG_TICKS = 20
 
 
 class LiveMode(StrEnum):
-    """What a run may do to real devices. Virtual ones are always commanded, except in a dry run."""
+    """What a run may do to real devices. Virtual ones are always commanded."""
 
     NONE = "none"
     """There must not be any."""
     DRY_RUN = "dry_run"
+    """They are read as with READ_ONLY; set-points are checked and logged as they would be written, and are not written."""
     READ_ONLY = "read_only"
     ARMED = "armed"
     REPLAY = "replay"
@@ -91,6 +93,7 @@ class _TellingPace:
 
     def __init__(self, pace: Pace, exchange: HilExchange | None, tell: Callable[[int, str], None]) -> None:
         self._pace, self._exchange, self._tell = pace, exchange, tell
+        self._repeats = Repeats()
 
     def begin_step(self, step: int) -> None:
         self._pace.begin_step(step)
@@ -98,7 +101,8 @@ class _TellingPace:
     def end_step(self, step: int) -> None:
         if self._exchange is not None:
             for event in self._exchange.take_events():
-                self._tell(step, event)
+                for text in self._repeats.take(event):
+                    self._tell(step, text)
         self._pace.end_step(step)
 
 
@@ -145,6 +149,10 @@ class LiveSession:
         reasons += [
             f"{device}: its guard tripped and it was not commanded from then on"
             for device in self.exchange.tripped
+        ]
+        reasons += [
+            f"{device}: was disarmed during the run and not commanded from then on"
+            for device in self.exchange.disarmed
         ]
         for device, signal, share in self.exchange.stale_shares():
             if share > limits.stale_share:
@@ -308,8 +316,7 @@ def _devices(
                 )
                 link = closing.enter_context(started_guardian(config))
                 guardians.add(link, [slot.name for slot in slots])
-                if state is not GuardState.DRY_RUN:
-                    await_readings(link, slots)
+                await_readings(link, slots)
                 if options.mode is LiveMode.ARMED:
                     arm(link, [slot for slot in slots if slot.is_hardware], options.confirm)
             worlds: list[tuple[WorldSink, list[str]]] = []

@@ -34,8 +34,8 @@ _READINGS = "Live readings of one device."
 _BESIDE = "While voltage or power change they lie beside the curve: a device takes time to follow."
 _MODE_WORDS = {
     "read_only": "Real devices were read and never written to: what a strategy asked of them had no effect on them.",
-    "dry_run": "A dry run: no real device was connected. Set-points were checked and logged; the models beside the devices took "
-    "their place.",
+    "dry_run": "A dry run: real devices were read and never written to. Set-points were checked and logged as they would have "
+    "been written; what a strategy asked had no effect on the devices.",
     "armed": "Real devices were armed and commanded by the strategy.",
 }
 

@@ -23,7 +23,7 @@ class InvalidIfSpec(Spec):
 
 
 class LiveSpec(Spec):
-    """Real time. Without devices ``as: virtual`` or ``as: hardware`` it has no effect."""
+    """Real time. It has no effect without devices ``as: virtual`` or ``as: hardware`` and without the strategy ``external``."""
 
     speed: Annotated[float, Quantity("", gt=0, le=1000)] = Field(
         default=1.0, description="Simulated over real time [1]; only virtual devices can do more than 1."

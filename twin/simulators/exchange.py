@@ -84,6 +84,9 @@ class HilExchange:
         self._events: list[str] = []
         self.tripped: dict[str, None] = {}
         """Devices whose guard has tripped at some time of the run, in the order it was seen."""
+        self.disarmed: dict[str, None] = {}
+        """Devices that were armed and then only read: their armed time was over, or a step took too long."""
+        self._armed: set[str] = set()
         self.tallies: dict[tuple[str, str], Tally] = {}
         """By device and signal."""
 
@@ -171,8 +174,13 @@ class HilExchange:
         except HilError as error:
             raise RunError(str(error)) from error
         self._events += self._image.events
-        self.tripped.update(
-            dict.fromkeys(
-                name for name, seen in self._image.devices.items() if seen.state is GuardState.TRIPPED
-            )
-        )
+        for name, seen in self._image.devices.items():
+            self._note_state(name, seen.state)
+
+    def _note_state(self, device: str, state: GuardState) -> None:
+        if state is GuardState.ARMED:
+            self._armed.add(device)
+        elif state is GuardState.TRIPPED:
+            self.tripped[device] = None
+        elif device in self._armed and device not in self.tripped:
+            self.disarmed[device] = None

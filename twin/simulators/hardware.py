@@ -45,6 +45,8 @@ class HardwareBlock:
         self._model_then: dict[tuple[int, str], float] = {}
         """Output of the model when the kept reading was live; states go on from the reading by the model's change."""
         self._told = np.zeros(len(self._slots), dtype=np.int64)
+        self._stood_in = [False] * len(self._slots)
+        """Whether something stands in for what a device reads, by device: nothing is asked of it then."""
 
     @property
     def label(self) -> str:
@@ -86,6 +88,9 @@ class HardwareBlock:
     def step(self, inputs: FloatArray, *, time_s: float, dt_s: float) -> FloatArray:
         """Take the newest readings and hand over what is asked for; ``inputs`` have shape (inputs, N).
 
+        A device for whose readings a model or a safe value stands in is asked for nothing: what was asked of it before ends
+        when its time is over, and the guardian lets go of it.
+
         Raises:
             RunError: the guardian does not answer, or a reading is missing and the scenario says to stop.
             ModelError: the model beside fails.
@@ -98,7 +103,7 @@ class HardwareBlock:
             self._exchange.hand_over(
                 slot.name,
                 step=step,
-                commands=_commands(slot, given),
+                commands={} if self._stood_in[device] else _commands(slot, given),
                 world=_world(slot, given, dt_s=dt_s),
             )
         return found
@@ -127,6 +132,11 @@ class HardwareBlock:
                 signal: self._signal(device, slot, signal, image.signals.get(signal), model, step=step)
                 for signal in self._wire.signals
             }
+            self._stood_in[device] = any(
+                values[signal][1].source not in {SourceUsed.LIVE, SourceUsed.HELD}
+                for signal in slot.needed
+                if signal in values
+            )
             power = values["p_kw"][1]
             self._told[device] += step >= 0 and power.source is not SourceUsed.LIVE
             told = {signal: value for signal, (value, _) in values.items()}
