@@ -35,6 +35,8 @@ _FAULTS = (
 _STRATEGY = "self_consumption"
 _WARM_SHARE = 0.2
 """Memory grows at first; what comes after this share of the run counts."""
+_LEAST_S = 3600.0
+"""Growth is judged in longer runs only: a recording is in memory until its part of some minutes is finished."""
 _MOST_GROWTH_MB_H = {"run": 60.0, "guardian": 5.0, "host": 5.0}
 """The run keeps the steps of a day in memory until the day is stored."""
 _LEAST_LOOKS = 5
@@ -100,7 +102,7 @@ def verdict(looks: Sequence[Look], strategy: Mapping[str, Any], events: Sequence
     wrong = [
         f"{process} grows by {growth[process]:.1f} MB/h, {limit:g} are allowed"
         for process, limit in _MOST_GROWTH_MB_H.items()
-        if growth[process] > limit
+        if looks and looks[-1].at_s > _LEAST_S and growth[process] > limit
     ]
     warm = [look for look in looks if look.at_s > _WARM_SHARE * looks[-1].at_s]
     files = {

@@ -228,9 +228,7 @@ class DeviceExchange(Protocol):
         """Return what is known of a device; the first call of a step fetches the newest image for all devices."""
         ...
 
-    def hand_over(
-        self, device: str, *, step: int, commands: Mapping[str, float], world: Mapping[str, float]
-    ) -> None:
+    def hand_over(self, device: str, *, commands: Mapping[str, float], world: Mapping[str, float]) -> None:
         """Say what a device is asked for and what surrounds it; sent when the step is finished."""
         ...
 

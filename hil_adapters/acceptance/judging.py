@@ -21,6 +21,8 @@ Series = Sequence[tuple[float, float]]
 
 _STAYED_S = 1.0
 """A value has settled when it has stayed inside its band for at least this long [s]."""
+_BEGUN, _NEARLY_DONE = 0.1, 0.9
+"""Shares of a step between which its speed is taken."""
 _LEAST_SPAN_V = 2.0
 _LEAST_R2 = 0.7
 _LEAST_PAIRS = 20
@@ -90,11 +92,11 @@ def _ramp(after: Series, begin: float, target: float) -> float | None:
     if step == 0.0:
         return None
     share = [(time_s, (value - begin) / step) for time_s, value in after]
-    tenth = next((time_s for time_s, done in share if done >= 0.1), None)  # noqa: PLR2004 - named in the docstring
-    most = next((time_s for time_s, done in share if done >= 0.9), None)  # noqa: PLR2004 - same
+    tenth = next((time_s for time_s, done in share if done >= _BEGUN), None)
+    most = next((time_s for time_s, done in share if done >= _NEARLY_DONE), None)
     if tenth is None or most is None or most <= tenth:
         return None
-    return 0.8 * abs(step) / (most - tenth)
+    return (_NEARLY_DONE - _BEGUN) * abs(step) / (most - tenth)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +122,11 @@ def agreement(device: Series, meter: Series, *, tolerance: float, apart_s: float
         tolerance: largest difference of the medians.
         apart_s: how far two readings may lie apart in time [s].
     """
-    pairs = []
-    for time_s, value in device:
-        near = min(meter, key=lambda entry, at_s=time_s: abs(entry[0] - at_s), default=None)  # type: ignore[misc]  # a default argument has no annotation
-        if near is not None and abs(near[0] - time_s) <= apart_s:
-            pairs.append((value, near[1]))
+    pairs = [
+        (value, near)
+        for at_s, value in device
+        if (near := _nearest(meter, at_s, apart_s=apart_s)) is not None
+    ]
     if not pairs:
         return Agreement(pairs=0, device=math.nan, meter=math.nan, agrees=False, suspicion="")
     ours = statistics.median(value for value, _ in pairs)
@@ -137,6 +139,14 @@ def agreement(device: Series, meter: Series, *, tolerance: float, apart_s: float
         agrees=agrees,
         suspicion="" if agrees else _suspicion(ours, theirs, tolerance),
     )
+
+
+def _nearest(series: Series, at_s: float, *, apart_s: float) -> float | None:
+    """Return the value that was read nearest to ``at_s``; None where that is further away than ``apart_s``."""
+    distance_s, value = min(
+        ((abs(time_s - at_s), value) for time_s, value in series), default=(math.inf, math.nan)
+    )
+    return value if distance_s <= apart_s else None
 
 
 def _suspicion(ours: float, theirs: float, tolerance: float) -> str:

@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from hil_adapters.acceptance.bench import Bench
-from hil_adapters.acceptance.results import CheckResult, failed, not_applicable, passed
+from hil_adapters.acceptance.results import CheckResult, Outcome, failed, not_applicable, passed
 from hil_adapters.device.events import SessionState
 from hil_adapters.errors import ExceptionReplyError, HilError, LinkError, LinkLostError, LinkTimeoutError
 from hil_adapters.maps.codec import register_count
@@ -64,9 +64,12 @@ async def _second_client(bench: Bench) -> CheckResult:
         await link.close()
     await bench.wait(3.0 * bench.options.poll_s)
     if session.connection != before or session.state is not SessionState.IDENTIFIED:
-        return failed(
-            name,
-            f"a second client {seen}, and the first one lost its connection; keep others away from the device",
+        return CheckResult(
+            name=name,
+            outcome=Outcome.FAILED,
+            text=f"a second client {seen}, and the first one lost its connection; keep others away from the device",
+            value=seen,
+            needed=False,
         )
     note = ""
     if seen != "is served" and not session.map.link.quirks.one_client:

@@ -17,6 +17,7 @@ __all__ = ["METER_CHECK", "ratings_kw", "reading_checks", "slope_check", "with_m
 
 METER_CHECK = "scale and sign against a meter"
 _TRIES = 3
+_NEEDED = ("p_kw", "soc", "p_rated_kw")
 _MOST_FAILED = 0.01
 _TIMEOUT_SHARE = 0.5
 _MILLISECONDS = 1e3
@@ -108,38 +109,50 @@ def _errors(bench: Bench) -> CheckResult:
 
 
 async def _values(bench: Bench) -> CheckResult:
-    """Judge every point of the map: refused, not implemented, impossible."""
+    """Judge every point of the map: refused, not implemented, impossible; only what is needed fails the check."""
     name = "values"
     try:
         readings = await _everything(bench)
     except LinkError as error:
         return failed(name, f"the points could not be read in {_TRIES} attempts: {error}")
-    used = {str(binding.point): signal for signal, binding in bench.session.map.signals.items()}
     refused = [reading.point.name for reading in readings if not reading.registers]
     empty = [reading for reading in readings if reading.registers and reading.value is None]
     odd = [
-        reading
+        f"{reading.point.name}: {reading.reason}"
         for reading in empty
         if not reading.reason.startswith("not implemented") and reading.reason != "empty"
     ]
-    lost = [
-        f"{used[entry.point.name]} ({entry.reason})"
-        for entry in readings
-        if entry.value is None and entry.point.name in used
-    ]
-    text = f"{len(readings)} points read: {len(empty)} not implemented, {len(refused)} refused"
-    problems = []
-    if refused:
-        problems.append(f"refused: {_listed(refused)}; correct the map")
-    if odd:
-        problems.append(_listed([f"{entry.point.name}: {entry.reason}" for entry in odd]))
-    if lost:
-        problems.append(f"signals without a value: {_listed(lost)}; leave them out of the map")
-    if problems:
-        return failed(
-            name, f"{text}; {'; '.join(problems)}", value=float(len(refused) + len(odd) + len(lost))
-        )
-    return passed(name, text, value=float(len(readings)))
+    text = f"{len(readings)} points read: {len(empty)} without a value, {len(refused)} refused"
+    notes = [f"refused: {_listed(refused)}; leave them out of the map"] if refused else []
+    notes += [_listed(odd)] if odd else []
+    without = {reading.point.name for reading in readings if reading.value is None}
+    silent = [signal for signal, points in _points_by_signal(bench).items() if points & without]
+    if silent:
+        notes.append(f"signals without a value: {', '.join(silent)}")
+    told, value = "; ".join((text, *notes)), float(len(readings) - len(without))
+    lacking = sorted(_needed_points(bench) & without)
+    if lacking:
+        return failed(name, f"{told}; {_listed(lacking)} must have one: correct the map", value=value)
+    return passed(name, told, value=value)
+
+
+def _points_by_signal(bench: Bench) -> dict[str, set[str]]:
+    return {
+        signal: {str(point) for point in (binding.point, binding.percent_of) if point is not None}
+        for signal, binding in bench.session.map.signals.items()
+    }
+
+
+def _needed_points(bench: Bench) -> set[str]:
+    """Return the points without which a device cannot take part: power, state of charge, and what percentages refer to."""
+    signals = _points_by_signal(bench)
+    needed = set().union(*(signals.get(name, set()) for name in _NEEDED))
+    return needed | {
+        str(write.percent_of)
+        for command in bench.session.map.commands.values()
+        for write in command.writes
+        if write.percent_of is not None
+    }
 
 
 async def _everything(bench: Bench) -> tuple[PointReading, ...]:

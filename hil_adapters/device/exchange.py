@@ -9,14 +9,11 @@ from hil_adapters.device.statistics import SessionStatistics
 from hil_adapters.errors import ExceptionReplyError, LinkError, MapError, ProtocolViolationError
 from hil_adapters.maps.schema import LinkDefaults
 from hil_adapters.wire.base import Table
+from hil_adapters.wire.codes import GATEWAY, ExceptionCode
 from hil_adapters.wire.pdu import read_request, read_values, write_request
 
-__all__ = ["GATEWAY", "Exchange", "PlannedWrite", "WriteLog"]
+__all__ = ["Exchange", "PlannedWrite", "WriteLog"]
 
-GATEWAY = frozenset({10, 11})
-"""Exceptions by which a gateway says that the device behind it does not answer."""
-_FUNCTION = 1
-_BUSY = 6
 _BUSY_PAUSES_S = (0.05, 0.1, 0.2)
 """Waits before a request is repeated that the device was too busy for; all inside the deadline of the request."""
 
@@ -83,10 +80,10 @@ class Exchange:
         try:
             await self._ask(request, before=lambda: log(planned), repeats=0)
         except ExceptionReplyError as error:
-            if error.code != _FUNCTION:
+            if error.code != ExceptionCode.FUNCTION:
                 raise
             raise ExceptionReplyError(
-                _FUNCTION,
+                ExceptionCode.FUNCTION,
                 f"{error}; where the device takes another function code, say so under link.quirks in the map "
                 "(no_single_write, no_multiple_write)",
             ) from error
@@ -117,7 +114,7 @@ class Exchange:
                 if isinstance(error, ProtocolViolationError) and self._link.is_open and repeats > 0:
                     # a serial line stays open and is silent for a while before the next request
                     repeats -= 1
-                elif isinstance(error, ExceptionReplyError) and error.code == _BUSY:
+                elif isinstance(error, ExceptionReplyError) and error.code == ExceptionCode.BUSY:
                     pause_s = next(pauses, None)
                     if pause_s is None or self._clock() + pause_s >= deadline_s:
                         raise

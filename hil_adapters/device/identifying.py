@@ -11,11 +11,9 @@ from hil_adapters.maps.binding import resolve
 from hil_adapters.maps.blocks import BlockDecoder
 from hil_adapters.maps.plan import read_plan
 from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.wire.codes import PERMANENT
 
-__all__ = ["PERMANENT", "identify"]
-
-PERMANENT = frozenset({1, 2, 3})
-"""Codes of exceptions by which a device refuses a read for good: function, address, count."""
+__all__ = ["identify"]
 
 Said = dict[str, str]
 Fingerprint = Callable[[Said], str]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from hil_adapters.errors import IdentityError
-from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.maps.schema import RegisterMap, candidates
 from hil_adapters.wire.base import Target
 
 __all__ = ["Identity", "check_same", "check_serial", "fingerprint_of", "identity_points"]
@@ -36,8 +36,7 @@ def identity_points(map_: RegisterMap) -> dict[str, str]:
     known = {point.name for point in map_.points}
     found: dict[str, str] = {}
     for part, ref in map_.identity.items():
-        candidates = (ref,) if isinstance(ref, str) else ref
-        names = [name for name in candidates if name in known]
+        names = [name for name in candidates(ref) if name in known]
         if names:
             found[part] = names[0]
     return found

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from hil_adapters.device.events import EventKind
-from hil_adapters.maps.schema import Point, RegisterMap, ValueType
+from hil_adapters.maps.schema import Point, RegisterMap, ValueType, candidates
 from hil_adapters.samples import Quality, Sample
 
 __all__ = ["Finding", "PointJudge", "counters_of", "span_of"]
@@ -37,7 +37,7 @@ def counters_of(map_: RegisterMap) -> frozenset[str]:
     names = {point.name for point in map_.points if point.role == "counter"}
     for signal, binding in map_.signals.items():
         if signal.startswith("e_"):
-            names.update((binding.point,) if isinstance(binding.point, str) else binding.point)
+            names.update(candidates(binding.point))
     return frozenset(names & {point.name for point in map_.points})
 
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from hil_adapters.device.clocks import Clocks, ClockWatch
 from hil_adapters.device.events import Cycle, Event, EventKind, SessionState
-from hil_adapters.device.readings import Group
 from hil_adapters.device.reconnect import Backoff
 from hil_adapters.device.statistics import Cause, SessionStatistics
 from hil_adapters.errors import IdentityError, LinkError, MapError
+from hil_adapters.maps.schema import Group
 
 __all__ = ["SLOW_EVERY", "Polled", "run_polling"]
 
@@ -17,7 +17,7 @@ SLOW_EVERY = 10
 """Slow points are read once in so many periods; their reads are spread over the periods."""
 _SILENT_PERIODS = 3
 """After so many periods (or time-outs, where those are longer) without an answer the connection is given up."""
-CHECK_EVERY_S = 300.0
+_CHECK_EVERY_S = 300.0
 """How often the device is asked again who it is: registers may move without a loss of the connection [s]."""
 
 
@@ -167,12 +167,12 @@ class _Loop:
             self._connect_at_s = self._clock() + self._backoff.next_s()
         else:
             self._backoff.reset()
-            self._check_at_s = self._clock() + CHECK_EVERY_S
+            self._check_at_s = self._clock() + _CHECK_EVERY_S
 
     async def _check(self) -> None:
         if not self._is_identified or self._clock() < self._check_at_s:
             return
-        self._check_at_s = self._clock() + CHECK_EVERY_S
+        self._check_at_s = self._clock() + _CHECK_EVERY_S
         try:
             await self._session.check_identity()
         except (IdentityError, MapError, LinkError):

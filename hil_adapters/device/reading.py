@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from hil_adapters.device.events import EventKind
-from hil_adapters.device.exchange import GATEWAY, Exchange
-from hil_adapters.device.identifying import PERMANENT
+from hil_adapters.device.exchange import Exchange
 from hil_adapters.device.oddities import in_short
-from hil_adapters.device.readings import Group, Readings
+from hil_adapters.device.readings import Readings
 from hil_adapters.device.reconnect import Backoff
 from hil_adapters.errors import ExceptionReplyError
 from hil_adapters.maps.plan import ReadBlock
+from hil_adapters.maps.schema import Group
+from hil_adapters.wire.codes import GATEWAY, PERMANENT
 
 __all__ = ["GroupReader"]
 

@@ -3,19 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 from hil_adapters.device.judging import Finding, PointJudge, counters_of
 from hil_adapters.device.oddities import Oddities, merged
 from hil_adapters.errors import MapError
 from hil_adapters.maps.blocks import BlockDecoder
-from hil_adapters.maps.plan import ReadBlock, read_plan
-from hil_adapters.maps.schema import Access, Point, RegisterMap
+from hil_adapters.maps.plan import ReadBlock, group_plan, read_plan
+from hil_adapters.maps.schema import Group, Point, RegisterMap
 from hil_adapters.samples import NOTHING, Quality, Sample
 
-__all__ = ["Group", "Readings"]
+__all__ = ["Readings"]
 
-Group = Literal["once", "slow", "fast"]
 _ABSENT = "not implemented"
 """How the reason begins where the device sends its sign for a missing value, which is nothing odd."""
 _GROUPS: tuple[Group, ...] = ("once", "slow", "fast")
@@ -90,12 +88,7 @@ class Readings:
         """Poll every readable point again: on a fresh connection the device may have changed its mind."""
         self._refused.clear()
         for group in _GROUPS:
-            names = [
-                point.name
-                for point in self._map.points
-                if point.group == group and point.access is not Access.WRITE
-            ]
-            self._blocks[group] = list(read_plan(self._map, names))
+            self._blocks[group] = list(group_plan(self._map, group))
 
     def limit_age(self, *, fast_s: float, slow_s: float) -> None:
         """Call samples stale that are older than this [s]; points of the group ``once`` never are."""

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hil_adapters.device.events import Cycle, Event, EventKind, SessionState
 from hil_adapters.device.exchange import Exchange, PlannedWrite, WriteLog
 from hil_adapters.device.freshness import limit_age
-from hil_adapters.device.identifying import identify
-from hil_adapters.device.identity import Identity, check_same, check_serial
+from hil_adapters.device.identity import Identity
 from hil_adapters.device.poller import run_polling
 from hil_adapters.device.pool import LinkPool, SharedLink
 from hil_adapters.device.reading import GroupReader
-from hil_adapters.device.readings import Group, Readings
+from hil_adapters.device.readings import Readings
+from hil_adapters.device.recognition import Recognition
 from hil_adapters.device.statistics import SessionStatistics
 from hil_adapters.device.writing import planned_write, writable_point
-from hil_adapters.errors import IdentityError, LinkLostError, LinkTimeoutError, MapError
+from hil_adapters.errors import IdentityError, LinkTimeoutError, MapError
 from hil_adapters.maps.binding import resolve, signals_of
-from hil_adapters.maps.schema import RegisterMap
+from hil_adapters.maps.schema import Group, RegisterMap
 from hil_adapters.samples import NOTHING, Quality, Sample
 from hil_adapters.wire.base import FrameObserver, Target
 from hil_adapters.wire.links import open_link
@@ -58,7 +58,6 @@ class DeviceSession:
         self._map_file = map_
         self._target = target
         self._unit = unit
-        self._serial = serial
         defaults = map_.link
         pool = LinkPool(open_link) if pool is None else pool
         self._clocks = pool.clocks
@@ -73,15 +72,9 @@ class DeviceSession:
         self._readings = Readings(resolve(map_))
         self._reader = GroupReader(self._readings, self._exchange, self.tell, clock=self._clock)
         self._map = resolve(map_)
-        self._identity: Identity | None = None
-        self._state = SessionState.DISCONNECTED
-        self._standing_on = -1
-        """The connection of the link on which the device was identified."""
-        self._connection = 0
+        self._recognition = Recognition(self._link, target, unit, serial=serial, tell=self.tell)
         self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._connecting = asyncio.Lock()
-
-    # ------------------------------------------------------------------ what is known
 
     @property
     def map(self) -> RegisterMap:
@@ -106,19 +99,17 @@ class DeviceSession:
     @property
     def state(self) -> SessionState:
         """Whether the right device answers, on the connection that stands."""
-        if self._state is SessionState.IDENTIFIED and not self._stands:
-            self._disconnected(f"{self._where}: the connection is lost; it is opened again")
-        return self._state
+        return self._recognition.state
 
     @property
     def connection(self) -> int:
         """Counts identifications; a change means that the device must be re-armed before it is commanded."""
-        return self._connection
+        return self._recognition.connection
 
     @property
     def identity(self) -> Identity | None:
         """Whom the session met first; None before."""
-        return self._identity
+        return self._recognition.identity
 
     @property
     def statistics(self) -> SessionStatistics:
@@ -160,7 +151,7 @@ class DeviceSession:
 
         Before the first connection each is bad; afterwards those are left out for which the device has no point.
         """
-        if self._identity is None:
+        if self.identity is None:
             return dict.fromkeys(self._map_file.signals, NOTHING)
         return signals_of(self._map, self.values)
 
@@ -173,8 +164,6 @@ class DeviceSession:
     def tell(self, kind: EventKind, text: str) -> None:
         """Note an event for :meth:`take_events`."""
         self._events.append(Event(kind=kind, text=text, at_s=self._clock()))
-
-    # ------------------------------------------------------------------ connection
 
     async def connect(self) -> None:
         """Open the link, find the points of the device, identify it and read what is read once.
@@ -196,11 +185,12 @@ class DeviceSession:
                 if self._link.leads_nowhere:
                     await self._link.abort()
                 raise
-            if self._link.connection != standing_on:
-                raise self._lost_on_the_way()
+            self._recognition.require_same(standing_on)
             self._settle_in(map_)
             await self._reader.poll("once")
-            self._welcome(identity, standing_on)
+            self._recognition.welcome(identity, standing_on)
+            self.statistics.connects += 1
+            self._exchange.heard()
 
     async def check_identity(self) -> None:
         """Ask the device again who it is, on the connection that stands; its registers may have moved unnoticed.
@@ -211,12 +201,12 @@ class DeviceSession:
             MapError: the map does not fit what answers.
         """
         async with self._connecting:
-            self._require_identity()
+            self._recognition.require()
             await self._who_answers()
 
     async def close(self) -> None:
         """Give the link back; it is closed when no other device uses it."""
-        self._state = SessionState.DISCONNECTED
+        self._recognition.leave()
         await self._link.close()
 
     async def run(
@@ -248,14 +238,11 @@ class DeviceSession:
         self.statistics.aborts += 1
         if self._link.leads_nowhere:
             await self._link.abort()
-        self._disconnected(f"{self._where}: {reason}")
+        self._recognition.disconnected(reason)
 
     def doubt_identity(self) -> None:
         """Identify the device again before it is used: it restarted, or its registers have moved."""
-        if self._state is SessionState.IDENTIFIED:
-            self._state = SessionState.DISCONNECTED
-
-    # ------------------------------------------------------------------ reading
+        self._recognition.doubt()
 
     async def poll(self, group: Group, *, part: int = 0, parts: int = 1) -> None:
         """Renew the points of a group; of its reads only each ``parts``-th, beginning with number ``part``.
@@ -266,7 +253,7 @@ class DeviceSession:
         Raises:
             LinkError: no answer came, or a wrong one; or the device is not identified (LinkLostError).
         """
-        self._require_identity()
+        self._recognition.require()
         await self._reader.poll(group, part=part, parts=parts)
         if self._reader.take_suspicion():
             self.doubt_identity()
@@ -278,7 +265,7 @@ class DeviceSession:
             LinkError: no answer came, a wrong one, or an exception.
             MapError: a point is not in the map, or cannot be read.
         """
-        self._require_identity()
+        self._recognition.require()
         await self._reader.read(points)
         return {name: self._readings.last(name) for name in points}
 
@@ -292,10 +279,10 @@ class DeviceSession:
         sample = (await self.read((point,)))[point]
         if sample.quality is Quality.BAD:
             reason = self._readings.reasons.get(point, "the device gives no value")
-            raise MapError(f"{self._where}: {point} cannot be read back: {reason}; correct the map")
+            raise MapError(
+                f"{self._recognition.where}: {point} cannot be read back: {reason}; correct the map"
+            )
         return sample.value
-
-    # ------------------------------------------------------------------ writing
 
     async def plan_write(self, point: str, value: float) -> PlannedWrite:
         """Return what :meth:`write` would send; reads the scale factor afresh where the point has one.
@@ -304,7 +291,7 @@ class DeviceSession:
             LinkError: the scale factor could not be read, or the device is not identified.
             MapError: the point is not in the map, is not writable, has no known scale factor, or cannot hold the value.
         """
-        self._require_identity()
+        self._recognition.require()
         found = writable_point(self._map, self._readings, point)
         if found.scale_point is not None:
             await self._reader.read((found.scale_point,))
@@ -328,70 +315,24 @@ class DeviceSession:
         planned = await self.plan_write(point, value)
 
         def log_if_identified(frame: PlannedWrite) -> None:
-            self._require_identity()
+            self._recognition.require()
             log(frame)
 
         await self._exchange.write(planned, log_if_identified)
         return planned
 
-    # ------------------------------------------------------------------ inside
-
-    @property
-    def _where(self) -> str:
-        return f"{self._target}, unit {self._unit}"
-
-    @property
-    def _stands(self) -> bool:
-        return self._link.is_open and self._link.connection == self._standing_on
-
-    def _require_identity(self) -> None:
-        if self.state is not SessionState.IDENTIFIED:
-            raise LinkLostError(
-                f"{self._where}: no identified device on the connection ({self._state}); connect first"
-            )
-
     async def _who_answers(self) -> tuple[RegisterMap, Identity]:
-        """Identify the device and compare it with the one that is expected."""
-        standing_on = self._link.connection
         try:
-            map_, identity = await identify(self._map_file, self._exchange, self._link, self._unit)
-            if self._serial is not None:
-                check_serial(identity, self._serial, self._target)
-            if self._identity is not None:
-                check_same(identity, self._identity, self._target)
-        except (IdentityError, MapError) as error:
-            if self._link.connection != standing_on:
-                # half of the answers came from whatever was there before
-                raise self._lost_on_the_way() from error
-            if self._state is not SessionState.FOREIGN:
-                self.tell(EventKind.FOREIGN, str(error))
-            self._state = SessionState.FOREIGN
+            return await self._recognition.who_answers(self._map_file, self._exchange)
+        except (IdentityError, MapError):
             self._readings.forget()
             raise
-        return map_, identity
-
-    def _lost_on_the_way(self) -> LinkLostError:
-        return LinkLostError(f"{self._where}: the connection was lost while the device was identified")
 
     def _settle_in(self, map_: RegisterMap) -> None:
         """Make room for what a fresh connection brings."""
-        if self._identity is None or map_ != self._map:
+        if self.identity is None or map_ != self._map:
             self._map = map_
             self._readings.reset(map_)
         else:
             self._readings.forget_refusals()
         self._reader.begin()
-
-    def _welcome(self, identity: Identity, standing_on: int) -> None:
-        self._identity = identity
-        self._standing_on = standing_on
-        self._state = SessionState.IDENTIFIED
-        self._connection += 1
-        self.statistics.connects += 1
-        self._exchange.heard()
-        self.tell(EventKind.CONNECTED, f"{self._where}: {identity}")
-
-    def _disconnected(self, text: str) -> None:
-        if self._state is SessionState.IDENTIFIED:
-            self._state = SessionState.DISCONNECTED
-            self.tell(EventKind.DISCONNECTED, text)

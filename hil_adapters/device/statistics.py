@@ -13,6 +13,7 @@ from hil_adapters.errors import (
     LinkTimeoutError,
     ProtocolViolationError,
 )
+from hil_adapters.wire.codes import GATEWAY
 
 __all__ = ["Cause", "Latency", "SessionStatistics", "cause_of"]
 
@@ -44,7 +45,7 @@ def cause_of(error: LinkError) -> Cause:
             return Cause.LOST
         case ProtocolViolationError():
             return Cause.VIOLATION
-        case ExceptionReplyError(code=10 | 11):
+        case ExceptionReplyError(code=code) if code in GATEWAY:
             return Cause.GATEWAY
         case ExceptionReplyError():
             return Cause.EXCEPTION

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from hil_adapters.faults.adu import Asked
 from hil_adapters.faults.values import ValueFaults
 from hil_adapters.wire.base import Bank, Peer, Table
-from hil_adapters.wire.codes import ExceptionCode, Identified, Refusal
+from hil_adapters.wire.codes import ADDRESSES, ExceptionCode, Identified, Refusal
 
 __all__ = ["SECOND_MASTER", "FaultyBank"]
 
 SECOND_MASTER = Peer(address="second master")
 """Who writes when a script has a second master."""
 _RESTART = Peer(address="restart")
-_ADDRESSES = 0x10000
 _READ_FUNCTIONS = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
 _BITS = frozenset({Table.COIL, Table.DISCRETE})
 
@@ -42,7 +41,7 @@ class FaultyBank:
         self._catch_up()
         asked = Asked(unit=unit, function=_READ_FUNCTIONS[table], table=table, address=address, count=count)
         moved = self._values.moved(asked)
-        if not 0 <= moved <= _ADDRESSES - count:
+        if not 0 <= moved <= ADDRESSES - count:
             raise Refusal(ExceptionCode.ADDRESS)
         return self._values.spoiled(asked, self._bank.read(unit, table, moved, count))
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from hil_adapters.wire.station import Framing
 
-__all__ = ["Fault", "FaultEntry", "Level", "Outcome", "Parameter"]
+__all__ = ["Fault", "FaultEntry", "Level", "Outcome", "Parameter", "number"]
 
 
 class Fault(StrEnum):
@@ -87,6 +87,11 @@ class Parameter:
     low: float
     high: float
     text: str
+
+
+def number(name: str, default: float, text: str, *, low: float = 0.0, high: float = 65535.0) -> Parameter:
+    """Return a parameter; without bounds it fits into a register."""
+    return Parameter(name=name, default=default, low=low, high=high, text=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from hil_adapters.faults.relay import Relay
 from hil_adapters.wire.base import Cut, FaultAction, ModbusLink, Send
-from hil_adapters.wire.framing import Frame, MbapFramer, RtuFramer, Violation, answer_length, request_length
-from hil_adapters.wire.station import Framing
+from hil_adapters.wire.framing import Frame, MbapFramer, RtuFramer, Violation
+from hil_adapters.wire.station import Framing, request_framer
 
 __all__ = ["Front", "FrontConversation"]
 
@@ -41,9 +41,7 @@ class FrontConversation:
         self._relay = relay
         self._link = link
         self._quiet_s = quiet_s
-        self._framer: MbapFramer | RtuFramer = (
-            MbapFramer() if framing is Framing.TCP else RtuFramer(request_length, answer_length)
-        )
+        self._framer = request_framer(framing)
         self._delayed: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:

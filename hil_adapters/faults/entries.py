@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hil_adapters.faults.catalogue import Fault, FaultEntry, Level, Outcome, Parameter
+from hil_adapters.faults.catalogue import Fault, FaultEntry, Level, Outcome, Parameter, number
 from hil_adapters.faults.entries_of_values import VALUE_ENTRIES
 
 __all__ = ["CATALOGUE"]
@@ -23,10 +23,6 @@ def _delay(default_s: float, text: str) -> Parameter:
     return Parameter(name="delay_s", default=default_s, low=0.0, high=3600.0, text=text)
 
 
-def _number(name: str, default: float, text: str, *, low: float = 0.0, high: float = 65535.0) -> Parameter:
-    return Parameter(name=name, default=default, low=low, high=high, text=text)
-
-
 _CONNECTION = (
     FaultEntry(
         fault=Fault.REFUSED,
@@ -43,7 +39,7 @@ _CONNECTION = (
         required="the second client is told; the first goes on undisturbed",
         tcp=_LOST,
         rtu=_LOST,
-        parameters=(_number("clients", 1, "how many are served", low=1, high=1000),),
+        parameters=(number("clients", 1, "how many are served", low=1, high=1000),),
     ),
     FaultEntry(
         fault=Fault.RESET,
@@ -134,7 +130,7 @@ _TIMING = (
         tcp=_RIGHT,
         rtu=_RIGHT,
         parameters=(
-            _number("piece_bytes", 3, "length of a piece", low=1, high=260),
+            number("piece_bytes", 3, "length of a piece", low=1, high=260),
             _delay(0.002, "wait between pieces"),
         ),
     ),
@@ -176,7 +172,7 @@ _HEADER = (
         effect="the length in the header is too small",
         required="not used; the connection is dropped",
         tcp=_VIOLATION,
-        parameters=(_number("bytes", 2, "how far off", low=1, high=250),),
+        parameters=(number("bytes", 2, "how far off", low=1, high=250),),
     ),
     FaultEntry(
         fault=Fault.LENGTH_HIGH,
@@ -184,7 +180,7 @@ _HEADER = (
         effect="the length in the header is too large",
         required="not used; the connection is dropped because bytes are left over",
         tcp=_NOT_USED,
-        parameters=(_number("bytes", 2, "how far off", low=1, high=60000),),
+        parameters=(number("bytes", 2, "how far off", low=1, high=60000),),
     ),
     FaultEntry(
         fault=Fault.BAD_CRC,
@@ -210,7 +206,7 @@ _BODY = (
         required="told with its code; the connection stays",
         tcp=_EXCEPTION,
         rtu=_EXCEPTION,
-        parameters=(_number("code", 4, "exception code", low=1, high=255),),
+        parameters=(number("code", 4, "exception code", low=1, high=255),),
     ),
     FaultEntry(
         fault=Fault.FEWER_REGISTERS,
@@ -219,7 +215,7 @@ _BODY = (
         required="the whole block is refused; the connection is dropped",
         tcp=_VIOLATION,
         rtu=_NOT_USED,
-        parameters=(_number("registers", 1, "how many are missing", low=1, high=125),),
+        parameters=(number("registers", 1, "how many are missing", low=1, high=125),),
     ),
     FaultEntry(
         fault=Fault.MORE_REGISTERS,
@@ -228,7 +224,7 @@ _BODY = (
         required="the whole block is refused; the connection is dropped",
         tcp=_VIOLATION,
         rtu=_NOT_USED,
-        parameters=(_number("registers", 1, "how many too many", low=1, high=125),),
+        parameters=(number("registers", 1, "how many too many", low=1, high=125),),
     ),
     FaultEntry(
         fault=Fault.BYTE_COUNT_LOW,
@@ -237,7 +233,7 @@ _BODY = (
         required="the whole block is refused",
         tcp=_VIOLATION,
         rtu=_NOT_USED,
-        parameters=(_number("bytes", 2, "how far off", low=1, high=250),),
+        parameters=(number("bytes", 2, "how far off", low=1, high=250),),
     ),
     FaultEntry(
         fault=Fault.BYTE_COUNT_HIGH,
@@ -246,7 +242,7 @@ _BODY = (
         required="the whole block is refused",
         tcp=_VIOLATION,
         rtu=_NOT_USED,
-        parameters=(_number("bytes", 2, "how far off", low=1, high=250),),
+        parameters=(number("bytes", 2, "how far off", low=1, high=250),),
     ),
     FaultEntry(
         fault=Fault.WRONG_FUNCTION,
@@ -271,7 +267,7 @@ _BODY = (
         required="the right values or none",
         tcp=_NOT_USED,
         rtu=_NEVER_MIND,
-        parameters=(_number("bytes", 5, "how many", low=1, high=260),),
+        parameters=(number("bytes", 5, "how many", low=1, high=260),),
     ),
     FaultEntry(
         fault=Fault.GARBAGE_ONLY,
@@ -280,7 +276,7 @@ _BODY = (
         required="not used; the connection is dropped",
         tcp=_NOT_USED,
         rtu=_NOT_USED,
-        parameters=(_number("bytes", 13, "how many", low=1, high=260),),
+        parameters=(number("bytes", 13, "how many", low=1, high=260),),
     ),
     FaultEntry(
         fault=Fault.TRUNCATED,
@@ -289,7 +285,7 @@ _BODY = (
         required="ends at its deadline; nothing of it is used, and bytes left over drop the connection",
         tcp=_TIMEOUT,
         rtu=_NOT_USED,
-        parameters=(_number("bytes", 3, "how many are missing", low=1, high=250),),
+        parameters=(number("bytes", 3, "how many are missing", low=1, high=250),),
     ),
 )
 

@@ -1,15 +1,11 @@
 """The rows of the fault catalogue about values: a link cannot see them, a session can."""
 
-from hil_adapters.faults.catalogue import Fault, FaultEntry, Level, Outcome, Parameter
+from hil_adapters.faults.catalogue import Fault, FaultEntry, Level, Outcome, number
 
 __all__ = ["VALUE_ENTRIES"]
 
 _RIGHT = frozenset({Outcome.RIGHT})
 _LOST = frozenset({Outcome.LOST})
-
-
-def _number(name: str, default: float, text: str, *, low: float = 0.0, high: float = 65535.0) -> Parameter:
-    return Parameter(name=name, default=default, low=low, high=high, text=text)
 
 
 VALUE_ENTRIES = (
@@ -21,8 +17,8 @@ VALUE_ENTRIES = (
         tcp=_RIGHT,
         rtu=_RIGHT,
         parameters=(
-            _number("first", 0x8000, "first register of each range of addresses"),
-            _number("rest", 0, "its other registers"),
+            number("first", 0x8000, "first register of each range of addresses"),
+            number("rest", 0, "its other registers"),
         ),
     ),
     FaultEntry(
@@ -32,7 +28,7 @@ VALUE_ENTRIES = (
         required="the values it scales are bad",
         tcp=_RIGHT,
         rtu=_RIGHT,
-        parameters=(_number("exponent", 12, "what the register holds", low=-32767, high=32767),),
+        parameters=(number("exponent", 12, "what the register holds", low=-32767, high=32767),),
     ),
     FaultEntry(
         fault=Fault.SCALE_MISSING,
@@ -49,7 +45,7 @@ VALUE_ENTRIES = (
         required="the value is uncertain for one sample",
         tcp=_RIGHT,
         rtu=_RIGHT,
-        parameters=(_number("add", 1, "change of the exponent", low=-20, high=20),),
+        parameters=(number("add", 1, "change of the exponent", low=-20, high=20),),
     ),
     FaultEntry(
         fault=Fault.FROZEN,
@@ -66,7 +62,7 @@ VALUE_ENTRIES = (
         required="identity and fingerprint no longer fit; control ends",
         tcp=_RIGHT,
         rtu=_RIGHT,
-        parameters=(_number("by", 1, "registers", low=-1000, high=1000),),
+        parameters=(number("by", 1, "registers", low=-1000, high=1000),),
     ),
     FaultEntry(
         fault=Fault.COUNTER_RESET,
@@ -83,7 +79,7 @@ VALUE_ENTRIES = (
         required="taken as a roll-over",
         tcp=_RIGHT,
         rtu=_RIGHT,
-        parameters=(_number("left", 10, "counts until the end at the first hit", low=0, high=2.0**31),),
+        parameters=(number("left", 10, "counts until the end at the first hit", low=0, high=2.0**31),),
     ),
     FaultEntry(
         fault=Fault.REBOOT,
@@ -93,7 +89,7 @@ VALUE_ENTRIES = (
         required="found, told; identified and commanded anew",
         tcp=_LOST,
         rtu=_LOST,
-        parameters=(_number("down_s", 2.0, "time without service", high=3600.0),),
+        parameters=(number("down_s", 2.0, "time without service", high=3600.0),),
     ),
     FaultEntry(
         fault=Fault.SECOND_MASTER,
@@ -103,8 +99,8 @@ VALUE_ENTRIES = (
         tcp=_RIGHT,
         rtu=_RIGHT,
         parameters=(
-            _number("value", 0, "what is written to every register of the addresses"),
-            _number("every_s", 10.0, "pause between two writes", low=0.01, high=86400.0),
+            number("value", 0, "what is written to every register of the addresses"),
+            number("every_s", 10.0, "pause between two writes", low=0.01, high=86400.0),
         ),
     ),
     FaultEntry(

@@ -5,10 +5,7 @@ into RTU. Every TCP client has a connection of its own to a TCP device; a line o
 """
 
 import asyncio
-import ipaddress
 import logging
-import socket
-import struct
 from collections.abc import Sequence
 from typing import Self
 
@@ -17,6 +14,7 @@ from hil_adapters.faults.conversation import FrontConversation
 from hil_adapters.faults.plan import FaultPlan
 from hil_adapters.faults.relay import Relay
 from hil_adapters.wire.base import SerialTarget, Target, TcpTarget
+from hil_adapters.wire.clients import AllowedClients, reset_connection
 from hil_adapters.wire.framing import MIN_QUIET_S, silent_interval_s
 from hil_adapters.wire.links import keep_alive, open_link
 from hil_adapters.wire.serial_line import SerialChannel, open_serial
@@ -27,8 +25,6 @@ __all__ = ["FaultProxy", "SerialFaultProxy"]
 _log = logging.getLogger(__name__)
 
 _CHUNK = 4096
-_OVER_TCP_QUIET_S = 0.05
-_LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 class _TcpFront:
@@ -47,13 +43,10 @@ class _TcpFront:
             await self._writer.drain()
 
     def cut(self, *, reset: bool) -> None:
-        if not reset:
+        if reset:
+            reset_connection(self._writer.transport)
+        else:
             self._writer.close()
-            return
-        connection = self._writer.get_extra_info("socket")
-        if connection is not None and not self._writer.is_closing():
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        self._writer.transport.abort()
 
 
 class FaultProxy:
@@ -87,9 +80,7 @@ class FaultProxy:
         self._target = target
         self._plan = plan
         self._host = host
-        self._allow = (
-            None if allow is None else tuple(ipaddress.ip_network(text, strict=False) for text in allow)
-        )
+        self._allowed = AllowedClients(allow)
         self._relay = Relay(plan, timeout_s=timeout_s)
         self._shared = None if isinstance(target, TcpTarget) else open_link(target)
         self._server: asyncio.Server | None = None
@@ -131,7 +122,9 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        refused = not self._may_connect(writer) or self._plan.refuses_connection(len(self._clients))
+        refused = self._allowed.address(writer.transport) is None or self._plan.refuses_connection(
+            len(self._clients)
+        )
         if task is None or refused:
             writer.transport.abort()
             return
@@ -143,7 +136,7 @@ class FaultProxy:
             self._relay,
             link,
             framing=self._plan.framing,
-            quiet_s=_OVER_TCP_QUIET_S,
+            quiet_s=MIN_QUIET_S,
         )
         try:
             await conversation.run()
@@ -155,17 +148,6 @@ class FaultProxy:
             if self._shared is None:
                 await link.close()
             del self._clients[task]
-
-    def _may_connect(self, writer: asyncio.StreamWriter) -> bool:
-        name = writer.get_extra_info("peername")
-        if not name:
-            return False
-        address = ipaddress.ip_address(str(name[0]).partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if self._allow is None:
-            return address.is_loopback
-        return any(address in network for network in self._allow)
 
 
 class _SerialFront(asyncio.Protocol):

@@ -12,8 +12,9 @@ from hil_adapters.errors import (
 )
 from hil_adapters.faults.adu import READS, WRITES, Adu, Asked, asked_by
 from hil_adapters.faults.plan import FaultPlan
+from hil_adapters.wire.answering import refuse
 from hil_adapters.wire.base import Cut, FaultAction, ModbusLink
-from hil_adapters.wire.codes import EXCEPTION_FLAG, ExceptionCode
+from hil_adapters.wire.codes import ADDRESSES, ExceptionCode
 from hil_adapters.wire.framing import Frame
 from hil_adapters.wire.pdu import read_values, write_request
 from hil_adapters.wire.station import Framing
@@ -22,7 +23,6 @@ __all__ = ["Relay"]
 
 _log = logging.getLogger(__name__)
 
-_ADDRESSES = 0x10000
 _BROADCAST = 0
 _ECHO_BYTES = 5
 _COUNTED_WRITES = frozenset({15, 16})
@@ -73,13 +73,13 @@ class Relay:
         reads = asked.table is not None and asked.function in READS
         if reads:
             moved = self._plan.values.moved(asked)
-            if not 0 <= moved <= _ADDRESSES - asked.count:
-                return bytes((asked.function | EXCEPTION_FLAG, ExceptionCode.ADDRESS))
+            if not 0 <= moved <= ADDRESSES - asked.count:
+                return refuse(asked.function, ExceptionCode.ADDRESS)
             pdu = pdu[:1] + moved.to_bytes(2, "big") + pdu[3:]
         try:
             answer = await link.request(unit, pdu, timeout_s=self._timeout_s)
         except ExceptionReplyError as refused:
-            return bytes((asked.function | EXCEPTION_FLAG, refused.code))
+            return refuse(asked.function, refused.code)
         return self._spoiled(asked, pdu, answer) if reads else answer
 
     def _spoiled(self, asked: Asked, request: bytes, answer: bytes) -> bytes:

@@ -34,6 +34,10 @@ from hil_adapters.wire.station import Framing
 __all__ = ["AddressRange", "FaultRule", "FaultScript", "load_script", "script_from"]
 
 
+_NEED_ADDRESSES = frozenset({Fault.COUNTER_RESET, Fault.COUNTER_ROLLOVER, Fault.SECOND_MASTER})
+"""Faults that would hit nothing where no registers are named."""
+
+
 class AddressRange(BaseModel):
     """Addresses ``first`` to ``last``, both included, as on the wire."""
 
@@ -70,8 +74,9 @@ def _range_of(written: object) -> object:
     if isinstance(written, str):
         first, _, last = written.partition("-")
         return {"first": first.strip(), "last": last.strip() or first.strip()}
-    if isinstance(written, list | tuple) and len(written) == 2:  # noqa: PLR2004  a pair
-        return {"first": written[0], "last": written[1]}
+    match written:
+        case [low, high]:
+            return {"first": low, "last": high}
     return written
 
 
@@ -98,6 +103,8 @@ class FaultRule(BaseModel):
             raise ValueError(
                 f"the rule ends at {self.until_s:g} s and begins at {self.from_s:g} s; let it begin before"
             )
+        if self.fault in _NEED_ADDRESSES and not self.addresses:
+            raise ValueError(f"{self.fault} acts on named registers only; add addresses")
         known = {parameter.name: parameter for parameter in CATALOGUE[self.fault].parameters}
         for name, value in self.parameters.items():
             if name not in known:

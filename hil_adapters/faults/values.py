@@ -146,7 +146,7 @@ class ValueFaults:
     def _counters(self, number: int, rule: FaultRule, asked: Asked, said: list[int]) -> list[int]:
         """Let each counter (one range of addresses, big end first) start anew; parts of a counter stay as they are."""
         left = rule.number("left") if rule.fault is Fault.COUNTER_ROLLOVER else None
-        for part in rule.addresses or _WHOLE[:0]:
+        for part in () if rule.addresses is None else rule.addresses:
             start = part.first - asked.address
             if start < 0 or start + part.size > len(said):
                 continue

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
@@ -111,7 +111,7 @@ class SourceFeed:
         self._source.freeze()
         with self._lock:
             self._target = None
-        self._update(frozen_steps=self.state.frozen_steps + 1)
+        self._update(lambda state: replace(state, frozen_steps=state.frozen_steps + 1))
         return self.state
 
     def _notify(self) -> None:
@@ -122,10 +122,15 @@ class SourceFeed:
             except RuntimeError:  # the loop ended between the question and the call
                 _log.info("the feed of the source has ended")
 
-    def _update(self, **changes: object) -> None:
+    def _update(self, change: Callable[[FeedState], FeedState]) -> None:
         with self._lock:
             if self._state is not None:
-                self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # names are checked by replace
+                self._state = change(self._state)
+
+    def _reached(self, voltage_v: tuple[float, ...]) -> None:
+        """Take note of what the source is set to; it is followed again."""
+        at_s = time.monotonic()
+        self._update(lambda state: replace(state, voltage_v=voltage_v, set_at_s=at_s, error=None))
 
     def _run(self) -> None:
         asyncio.run(self._main())
@@ -153,16 +158,15 @@ class SourceFeed:
         with self._lock:
             if self._state is None:
                 self._state = FeedState(voltage_v=reading.voltage_v, set_at_s=time.monotonic())
-        self._update(voltage_v=reading.voltage_v, set_at_s=time.monotonic(), error=None)
+        self._reached(reading.voltage_v)
 
     async def _step(self) -> None:
         with self._lock:
             target, self._target = self._target, None
         if target is None or self._is_ending or self._source.is_frozen:
             return
-        state = self.state
         try:
-            if state.error is not None:
+            if self.state.error is not None:
                 await self._connect()
             reached_v = await self._source.set_voltage(target.voltage_v)
             if target.frequency_hz is not None:
@@ -170,15 +174,13 @@ class SourceFeed:
         except SourceError as error:
             self._failed(error)
         else:
-            self._update(
-                voltage_v=reached_v, set_at_s=time.monotonic(), updates=state.updates + 1, error=None
-            )
+            self._reached(reached_v)
+            self._update(lambda state: replace(state, updates=state.updates + 1))
 
     def _failed(self, error: SourceError) -> None:
-        state = self.state
-        if state.error is None:
+        if self.state.error is None:
             _log.error("%s", error)
-        self._update(failures=state.failures + 1, error=str(error))
+        self._update(lambda state: replace(state, failures=state.failures + 1, error=str(error)))
 
     async def _end(self) -> None:
         try:
@@ -196,6 +198,6 @@ class SourceFeed:
         for _ in range(_MOST_STEPS_BACK):
             reached_v = await self._source.set_voltage(wanted_v)
             reached_hz = await self._source.set_frequency(self._limits.nominal_hz)
-            self._update(voltage_v=reached_v, set_at_s=time.monotonic())
+            self._reached(reached_v)
             if reached_v == wanted_v and reached_hz == self._limits.nominal_hz:
                 return

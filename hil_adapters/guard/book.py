@@ -57,7 +57,7 @@ class CommandRecord:
     """What timer points held before the first write; given back at the end."""
     written_s: float = -math.inf
     last_written_s: float = -math.inf
-    """When its set-point was last written, also before it was let go of."""
+    """When its set-point was last sent, also before it was let go of, or on a connection that is gone."""
     refreshed_s: float = -math.inf
     not_before_s: float = -math.inf
     """After a failure nothing is tried before this."""

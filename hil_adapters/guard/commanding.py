@@ -21,7 +21,7 @@ from hil_adapters.guard.rules import (
 from hil_adapters.guard.sequences import Aim, Sequences, points_of_command
 from hil_adapters.guard.telling import Teller
 from hil_adapters.maps.binding import safe_writes, watchdog_of
-from hil_adapters.samples import NOTHING
+from hil_adapters.samples import NOTHING, Quality
 
 __all__ = ["Commanding"]
 
@@ -195,7 +195,7 @@ class Commanding:
             self._teller.settle(record.command, "state", f"failed {record.command}")
 
     async def _learn(self, command: str) -> None:
-        """Read what a command is judged by, where polling has not come to it; once on a connection."""
+        """Read what a command is judged by, where polling has not come to it (again); once on a connection."""
         if (command, self._session.connection) in self._learnt:
             return
         self._learnt.add((command, self._session.connection))
@@ -211,7 +211,7 @@ class Commanding:
         missing = [
             name
             for name in dict.fromkeys(str(reference) for reference in references)
-            if math.isnan(values.get(name, NOTHING).received_s)
+            if values.get(name, NOTHING).quality is not Quality.GOOD
         ]
         if missing:
             await self._session.read(missing)

@@ -33,7 +33,8 @@ LOG_FILE = "guardian.log"
 
 _EXCHANGE_TIMEOUT_S = 2.0
 _ARM_TIMEOUT_S = 30.0
-_STOP_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 20.0
+"""Twice what a guardian waits for the safe state of a device that does not answer [s]."""
 _END_TIMEOUT_S = 10.0
 
 

@@ -124,6 +124,7 @@ class Sequences:
         for write in command_writes(register_map, record.command, value / per_unit, values):
             if write.point == point:
                 record.aimed, record.sent = target, value
+                record.last_written_s = self._clock()
                 record.points[point] = await self._put(record, PointWrite(point=point, value=value), occasion)
             elif aim.whole is Decision.APPLY or write.point in carriers:
                 record.points[write.point] = await self._put(record, write, occasion)
@@ -134,7 +135,7 @@ class Sequences:
         for name, written in record.points.items():
             if name not in timers_of(register_map, record.command):
                 await self._verify(register_map, name, written)
-        record.written_s = record.last_written_s = self._clock()
+        record.written_s = self._clock()
         record.last_point = record.points[point]
         record.commanded = record.points[point] / per_unit
 
@@ -180,7 +181,8 @@ class Sequences:
         ramps = [] if rules.ramp_per_s is None else [rules.ramp_per_s]
         if aim.lab is not None and aim.lab.ramp_per_s is not None:
             ramps.append(aim.lab.ramp_per_s * abs(per_unit))
-        since_s = self._clock() - record.written_s
+        # also over connections that were lost: a line that flaps must not make a ramp steeper
+        since_s = self._clock() - record.last_written_s
         allowance = ramp_allowance(
             min(ramps, default=None), since_s=since_s, min_interval_s=rules.min_interval_s
         )

@@ -13,6 +13,8 @@ from hil_adapters.maps.schema import (
     RegisterMap,
     SignalBinding,
     Watchdog,
+    candidates,
+    decided,
 )
 from hil_adapters.maps.units import factor_between, factor_through, unit_of_signal
 from hil_adapters.samples import NOTHING, Quality, Sample
@@ -21,7 +23,6 @@ __all__ = [
     "PointWrite",
     "carriers_of",
     "command_writes",
-    "points_of",
     "release_writes",
     "resolve",
     "safe_writes",
@@ -73,18 +74,6 @@ def unresolved(register_map: RegisterMap) -> tuple[str, ...]:
     )
 
 
-def points_of(register_map: RegisterMap) -> tuple[str, ...]:
-    """Return the points that signals, percentages and identity of a resolved map read, each once."""
-    signals = (
-        reference
-        for binding in register_map.signals.values()
-        for reference in (binding.point, binding.percent_of)
-    )
-    commands = (write.percent_of for command in register_map.commands.values() for write in command.writes)
-    found = (*signals, *commands, *register_map.identity.values())
-    return tuple(dict.fromkeys(_name(reference) for reference in found if reference is not None))
-
-
 def signals_of(register_map: RegisterMap, values: Mapping[str, Sample]) -> dict[str, Sample]:
     """Return the signals of a resolved map, in the twin's units, consumption positive.
 
@@ -95,7 +84,7 @@ def signals_of(register_map: RegisterMap, values: Mapping[str, Sample]) -> dict[
     Returns:
         A sample for every signal of the map; its quality is the worst and its time the oldest of what went into it.
     """
-    points = _by_name(register_map)
+    points = _bydecided(register_map)
     return {name: _signal(name, binding, points, values) for name, binding in register_map.signals.items()}
 
 
@@ -122,7 +111,7 @@ def command_writes(
         return release_writes(register_map, command)
     if math.isnan(value):
         raise GuardError(f"{command}: not a number cannot be a set-point; send a number, or stop sending")
-    points = _by_name(register_map)
+    points = _bydecided(register_map)
     writes = tuple(
         _write(register_map, command, write, points, value=value, values=values)
         for write in _command(register_map, command).writes
@@ -136,7 +125,7 @@ def release_writes(register_map: RegisterMap, command: str) -> tuple[PointWrite,
     Raises:
         MapError: the map has no such command.
     """
-    points = _by_name(register_map)
+    points = _bydecided(register_map)
     return tuple(
         _write(register_map, command, write, points, value=math.nan, values={})
         for write in _command(register_map, command).release
@@ -150,13 +139,13 @@ def safe_writes(register_map: RegisterMap, command: str) -> tuple[PointWrite, ..
         MapError: the map has no such command.
     """
     carriers = carriers_of(register_map, command)
-    safe = {_name(write.point): register_map.writes[_name(write.point)].safe for write in carriers}
+    safe = {decided(write.point): register_map.writes[decided(write.point)].safe for write in carriers}
     if any(value is None for value in safe.values()):
         return release_writes(register_map, command)
-    points = _by_name(register_map)
+    points = _bydecided(register_map)
     return tuple(
-        PointWrite(point=_name(write.point), value=value)
-        if write in carriers and (value := safe[_name(write.point)]) is not None
+        PointWrite(point=decided(write.point), value=value)
+        if write in carriers and (value := safe[decided(write.point)]) is not None
         else _write(register_map, command, write, points, value=math.nan, values={})
         for write in _command(register_map, command).writes
     )
@@ -192,7 +181,7 @@ def watchdog_of(register_map: RegisterMap, command: str) -> Watchdog | None:
     Raises:
         MapError: the map has no such command, or no rules for its point.
     """
-    point = _name(set_point_of(register_map, command).point)
+    point = decided(set_point_of(register_map, command).point)
     if point not in register_map.writes:
         raise MapError(
             f"{register_map.name}: {point} has no rules in 'writes' and is never written; add them"
@@ -201,14 +190,7 @@ def watchdog_of(register_map: RegisterMap, command: str) -> Watchdog | None:
 
 
 def _first(reference: PointRef, names: Iterable[str]) -> str | None:
-    candidates = (reference,) if isinstance(reference, str) else reference
-    return next((name for name in candidates if name in names), None)
-
-
-def _name(reference: PointRef) -> str:
-    if isinstance(reference, str):
-        return reference
-    raise MapError(f"{' or '.join(reference)}: which one is not decided; resolve the map first")
+    return next((name for name in candidates(reference) if name in names), None)
 
 
 def _resolve_signal(binding: SignalBinding, names: set[str]) -> SignalBinding | None:
@@ -246,7 +228,7 @@ def _resolve_writes(writes: tuple[CommandWrite, ...], names: set[str]) -> tuple[
     return tuple(found)
 
 
-def _by_name(register_map: RegisterMap) -> dict[str, Point]:
+def _bydecided(register_map: RegisterMap) -> dict[str, Point]:
     return {point.name: point for point in register_map.points}
 
 
@@ -260,14 +242,14 @@ def _command(register_map: RegisterMap, command: str) -> Command:
 def _signal(
     name: str, binding: SignalBinding, points: Mapping[str, Point], values: Mapping[str, Sample]
 ) -> Sample:
-    point = points[_name(binding.point)]
+    point = points[decided(binding.point)]
     sample = values.get(point.name, NOTHING)
     inputs = [sample]
     value = sample.value * _SIGNS[binding.sign] * binding.factor
     if binding.percent_of is None:
         value *= factor_through(point.unit, unit_of_signal(name), binding.factor_unit)
     else:
-        base = points[_name(binding.percent_of)]
+        base = points[decided(binding.percent_of)]
         inputs.append(values.get(base.name, NOTHING))
         value *= (
             factor_between(point.unit, "1")
@@ -297,7 +279,7 @@ def _write(
     value: float,
     values: Mapping[str, Sample],
 ) -> PointWrite:
-    point = points[_name(write.point)]
+    point = points[decided(write.point)]
     if write.value is not None:
         return PointWrite(point=point.name, value=write.value)
     if write.from_watchdog:
@@ -308,7 +290,7 @@ def _write(
         return PointWrite(
             point=point.name, value=scaled * factor_through(unit, point.unit, write.factor_unit) + 0.0
         )
-    base = points[_name(write.percent_of)]
+    base = points[decided(write.percent_of)]
     rating = _rating(command, base, values) * factor_between(base.unit, unit)
     return PointWrite(point=point.name, value=scaled / rating * factor_between("1", point.unit) + 0.0)
 
@@ -317,7 +299,7 @@ def _never_empty(
     writes: tuple[PointWrite, ...], carriers: tuple[CommandWrite, ...], values: Mapping[str, Sample]
 ) -> tuple[PointWrite, ...]:
     """Return the writes with the ends of a window in the order that leaves no empty window in between."""
-    ends = [write for write in writes if write.point in {_name(carrier.point) for carrier in carriers}]
+    ends = [write for write in writes if write.point in {decided(carrier.point) for carrier in carriers}]
     if len(ends) <= 1:
         return writes
     upper, sign = ends[0], _SIGNS[carriers[0].sign]

@@ -7,9 +7,17 @@ from collections.abc import Iterator, Mapping
 
 from hil_adapters.errors import MapError
 from hil_adapters.maps.point_checks import Mistake, point_mistakes
-from hil_adapters.maps.schema import Access, Point, PointRef, RegisterMap, SignalBinding, ValueType
+from hil_adapters.maps.schema import (
+    Access,
+    Point,
+    PointRef,
+    RegisterMap,
+    SignalBinding,
+    ValueType,
+    candidates,
+)
 from hil_adapters.maps.units import factor_between, factor_through, unit_of_signal
-from hil_adapters.maps.write_checks import candidates, command_mistakes, rule_mistakes
+from hil_adapters.maps.write_checks import command_mistakes, rule_mistakes
 
 __all__ = ["Mistake", "mistakes_in"]
 

@@ -16,7 +16,18 @@ from types import MappingProxyType
 from hil_adapters.errors import MapError
 from hil_adapters.maps.schema import LinkDefaults, Order, Point, ValueType
 
-__all__ = ["MAX_EXPONENT", "Rule", "byte_positions", "decode", "encode", "reason", "register_count"]
+__all__ = [
+    "MAX_EXPONENT",
+    "Rule",
+    "byte_positions",
+    "decode",
+    "encode",
+    "raw_limits",
+    "raw_of",
+    "reason",
+    "register_count",
+    "registers_of",
+]
 
 MAX_EXPONENT = 10
 """Scale factors beyond 10^10 and 10^-10 are refused; the range of ``sunssf`` in the SunSpec Information Model."""
@@ -83,17 +94,34 @@ def encode(point: Point, value: float | str, link: LinkDefaults, *, scale_expone
         MapError: the value is no number, beyond what the registers can hold, the sign for a missing value, not of the
             point's type, or its scale factor is not known.
     """
-    raw = Rule(point).raw(value, scale_exponent)
+    rule = Rule(point)
+    raw = rule.raw(value, scale_exponent)
     if point.type is ValueType.BOOL:
         return [int(raw)]
-    count = register_count(point)
-    data = (
-        raw.ljust(2 * count, b"\0") if isinstance(raw, bytes) else struct.pack(">" + _CODE[point.type], raw)
-    )
-    wire = bytearray(2 * count)
-    for byte, position in zip(data, byte_positions(point, link), strict=True):
+    return registers_of(rule.code, raw, byte_positions(point, link))
+
+
+def registers_of(code: str, raw: float | bytes, positions: Sequence[int]) -> list[int]:
+    """Return the registers of a raw value.
+
+    Args:
+        code: of ``struct``.
+        raw: bytes of text, a whole number, or a float for float types.
+        positions: see :func:`byte_positions`.
+    """
+    length = len(positions)
+    data = raw.ljust(length, b"\0") if isinstance(raw, bytes) else struct.pack(">" + code, raw)
+    wire = bytearray(length)
+    for byte, position in zip(data, positions, strict=True):
         wire[position] = byte
-    return list(struct.unpack(f">{count}H", wire))
+    return list(struct.unpack(f">{length // 2}H", wire))
+
+
+def raw_of(code: str, registers: Sequence[int], positions: Sequence[int]) -> float | bytes:
+    """Return the raw value that registers hold; see :func:`registers_of`."""
+    data = struct.pack(f">{len(registers)}H", *registers)
+    raw: float | bytes = struct.unpack(">" + code, bytes(data[position] for position in positions))[0]
+    return raw
 
 
 class Rule:
@@ -170,7 +198,7 @@ class Rule:
                 f"it must be a whole number from -{MAX_EXPONENT} to {MAX_EXPONENT}"
             )
         exact = (Fraction(value) - Fraction(point.offset)) * factor[1] / factor[0]
-        low, high = (0, 1) if point.type is ValueType.BOOL else _limits(self.code)
+        low, high = (0, 1) if point.type is ValueType.BOOL else raw_limits(self.code)
         raw = exact if point.type in _FLOATS else round(exact)
         if not low <= raw <= high:
             ends = sorted(float(Fraction(end) * factor[0] / factor[1]) + point.offset for end in (low, high))
@@ -202,10 +230,7 @@ def _raw(point: Point, registers: Sequence[int], link: LinkDefaults) -> float | 
         raise MapError(
             f"{point.name}: {len(registers)} registers for a point of {count}; read as many as it takes"
         )
-    data = struct.pack(f">{count}H", *registers)
-    ordered = bytes(data[position] for position in byte_positions(point, link))
-    raw: float | bytes = struct.unpack(">" + Rule(point).code, ordered)[0]
-    return raw
+    return raw_of(Rule(point).code, registers, byte_positions(point, link))
 
 
 def _text(raw: bytes) -> str | None:
@@ -229,12 +254,11 @@ def _raw_of_bits(code: str, bits: int) -> float:
     return raw
 
 
-def _limits(code: str) -> tuple[Fraction, Fraction]:
-    """Return the smallest and the largest raw value of a type."""
+def raw_limits(code: str) -> tuple[float, float]:
+    """Return the smallest and the largest raw number of a type; whole numbers for whole types."""
     if code in "fd":
         pattern = b"\x7f\x7f\xff\xff" if code == "f" else b"\x7f\xef" + 6 * b"\xff"
-        largest = Fraction(struct.unpack(">" + code, pattern)[0])
+        largest: float = struct.unpack(">" + code, pattern)[0]
         return -largest, largest
     bits = 8 * struct.calcsize(">" + code)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code.islower() else (0, 2**bits - 1)
-    return Fraction(low), Fraction(high)
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if code.islower() else (0, 2**bits - 1)

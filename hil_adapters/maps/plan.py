@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 from hil_adapters.errors import MapError
 from hil_adapters.maps.codec import register_count
-from hil_adapters.maps.schema import Access, LinkDefaults, Point, RegisterMap
+from hil_adapters.maps.schema import Access, Group, LinkDefaults, Point, RegisterMap
 from hil_adapters.wire.base import Table
+from hil_adapters.wire.codes import MAX_READ_BITS
 
-__all__ = ["MAX_BITS", "READ_ALONG", "ReadBlock", "fits_one_read", "read_plan"]
-
-MAX_BITS = 2000
-"""Longest read of coils or discrete inputs (Modbus Application Protocol V1.1b3, 6.1)."""
+__all__ = ["READ_ALONG", "ReadBlock", "fits_one_read", "group_plan", "read_plan"]
 
 READ_ALONG = 20
 """Registers of other points that a read may span: two bytes each cost less than another request (13 bytes on a serial line,
@@ -56,6 +54,20 @@ def read_plan(register_map: RegisterMap, names: Iterable[str]) -> tuple[ReadBloc
         known = _known(register_map.points, table) if spans else frozenset()
         blocks.extend(_blocks(table, spans, known, register_map.link))
     return tuple(blocks)
+
+
+def group_plan(register_map: RegisterMap, group: Group) -> tuple[ReadBlock, ...]:
+    """Return the reads that give the values of all readable points of a group.
+
+    Raises:
+        MapError: a point lies too far from its scale point.
+    """
+    names = [
+        point.name
+        for point in register_map.points
+        if point.group == group and point.access is not Access.WRITE
+    ]
+    return read_plan(register_map, names)
 
 
 def fits_one_read(point: Point, scale_point: Point, link: LinkDefaults) -> bool:
@@ -101,7 +113,7 @@ def _length(span: _Span) -> int:
 def _longest(table: Table, link: LinkDefaults) -> int:
     """Return the longest read; coils lie sixteen to a register."""
     if table in {Table.COIL, Table.DISCRETE}:
-        return min(MAX_BITS, 16 * link.max_registers)
+        return min(MAX_READ_BITS, 16 * link.max_registers)
     return link.max_registers
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hil_adapters.errors import MapError
 from hil_adapters.wire.base import Table
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Command",
     "CommandWrite",
     "Discovery",
+    "Group",
     "LinkDefaults",
     "Order",
     "Point",
@@ -26,6 +28,8 @@ __all__ = [
     "Watchdog",
     "WriteClass",
     "WriteRules",
+    "candidates",
+    "decided",
 ]
 
 
@@ -122,6 +126,10 @@ class Discovery(_Part):
     )
 
 
+Group = Literal["once", "slow", "fast"]
+"""How often points are polled."""
+
+
 class Point(_Part):
     """One value of a device."""
 
@@ -149,7 +157,7 @@ class Point(_Part):
         default=None, description="Smallest value that can be true; beyond it the reading is bad."
     )
     high: float | None = None
-    group: Literal["once", "slow", "fast"] = Field(default="slow", description="How often it is polled.")
+    group: Group = Field(default="slow", description="How often it is polled.")
     role: Literal["value", "counter", "uptime"] = Field(
         default="value",
         description="counter: only grows, and rolls over at the end of its type; uptime: grows until the device restarts. "
@@ -215,6 +223,22 @@ class WriteRules(_Part):
 
 PointRef = str | tuple[str, ...]
 """A point, or several of which the first that the device has is taken."""
+
+
+def candidates(reference: PointRef) -> tuple[str, ...]:
+    """Return the points a reference may mean."""
+    return (reference,) if isinstance(reference, str) else reference
+
+
+def decided(reference: PointRef) -> str:
+    """Return the point that a reference of a resolved map means.
+
+    Raises:
+        MapError: there are several.
+    """
+    if isinstance(reference, str):
+        return reference
+    raise MapError(f"{' or '.join(reference)}: which one is not decided; resolve the map first")
 
 
 class SignalBinding(_Part):

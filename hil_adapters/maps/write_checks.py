@@ -11,26 +11,21 @@ from hil_adapters.maps.schema import (
     CommandWrite,
     LinkDefaults,
     Point,
-    PointRef,
     RegisterMap,
     ValueType,
     Watchdog,
     WriteClass,
     WriteRules,
+    candidates,
 )
 from hil_adapters.maps.units import factor_between, factor_through, unit_of_signal
 
-__all__ = ["candidates", "command_mistakes", "rule_mistakes"]
+__all__ = ["command_mistakes", "rule_mistakes"]
 
 Where = tuple[str | int, ...]
 
 _ENDS = 2
 """Of a window."""
-
-
-def candidates(reference: PointRef) -> tuple[str, ...]:
-    """Return the points a reference may mean."""
-    return (reference,) if isinstance(reference, str) else reference
 
 
 def rule_mistakes(register_map: RegisterMap) -> Iterator[Mistake]:

@@ -14,9 +14,9 @@ from hil_adapters.sunspec.definitions import (
     place,
     repeating_groups,
 )
+from hil_adapters.wire.codes import ADDRESSES
 
 __all__ = [
-    "ADDRESSES",
     "HEADER",
     "Chain",
     "ChainModel",
@@ -28,9 +28,6 @@ __all__ = [
 
 HEADER = 2
 """Registers of ID and length in front of every model."""
-
-ADDRESSES = 1 << 16
-"""How many addresses a table of Modbus has."""
 
 _BITS = frozenset({"bitfield16", "bitfield32", "bitfield64"})
 _COUNTERS = frozenset({"acc16", "acc32", "acc64"})
@@ -106,8 +103,8 @@ def chain_points(chain: Chain) -> Iterator[Point]:
 def model_points(model: ChainModel) -> Iterator[Point]:
     """Yield the points of one model, at their addresses; none for models of makers.
 
-    Points beyond the model's own length or beyond the last address are left out, and so are those whose scale point is. ID, length, padding and
-    IPv6 addresses are no points.
+    Points beyond the model's own length or beyond the last address are left out, and so are those whose scale point is.
+    ID, length, padding and IPv6 addresses are no points.
     """
     definition = model_definition(model.model)
     if definition is None:

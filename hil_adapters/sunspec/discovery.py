@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from hil_adapters.errors import ExceptionReplyError, LinkTimeoutError, MapError
 from hil_adapters.maps.codec import decode, register_count
 from hil_adapters.maps.schema import LinkDefaults, Point
-from hil_adapters.sunspec.chain import ADDRESSES, HEADER, Chain, ChainModel, counts_that_fit, model_points
+from hil_adapters.sunspec.chain import HEADER, Chain, ChainModel, counts_that_fit, model_points
 from hil_adapters.sunspec.definitions import model_definition, model_length, place, repeating_groups
 from hil_adapters.wire.base import ModbusLink, Table
+from hil_adapters.wire.codes import ADDRESSES, GATEWAY, MAX_READ_REGISTERS, PERMANENT, ExceptionCode
 from hil_adapters.wire.pdu import read_request, read_values
 
 __all__ = ["MARKER", "discover"]
@@ -22,15 +23,10 @@ MARKER = (0x5375, 0x6E53)
 
 _END = 0xFFFF
 _UNIMPLEMENTED = 0xFFFF
-_ADDRESS = 2
-_BUSY = 6
 _BUSY_TRIES = 3
-_NO_SUCH_REGISTERS = frozenset({1, 2, 3})
-"""Exceptions by which devices say that they have no registers at an address."""
-_NOT_THERE_YET = frozenset({5, _BUSY, 10, 11})
+_NOT_THERE_YET = GATEWAY | {ExceptionCode.ACKNOWLEDGE, ExceptionCode.BUSY}
 """Exceptions of a device, or a gateway before it, that may answer later."""
 _MOST_MODELS = 200
-_LONGEST_READ = 125
 _RATINGS = frozenset({120, 121, 702})
 """Models whose points commands are percentages of; what they do not implement must not be chosen."""
 
@@ -51,7 +47,7 @@ class _Reader:
             try:
                 return await self._read(request)
             except ExceptionReplyError as exc:
-                if exc.code != _BUSY:
+                if exc.code != ExceptionCode.BUSY:
                     raise
         return await self._read(request)
 
@@ -62,7 +58,7 @@ class _Reader:
         try:
             return await self.read(address, count)
         except ExceptionReplyError as exc:
-            if exc.code != _ADDRESS:
+            if exc.code != ExceptionCode.ADDRESS:
                 raise
             return None
 
@@ -143,14 +139,14 @@ async def _has_marker(reader: _Reader, base: int) -> bool:
     try:
         return tuple(await reader.read(base, len(MARKER))) == MARKER
     except ExceptionReplyError as exc:
-        if exc.code not in _NO_SUCH_REGISTERS:
+        if exc.code not in PERMANENT:
             raise
         return False
 
 
 async def _absent(reader: _Reader, model: ChainModel) -> set[str]:
     """Return the points of a model that read as not implemented; none where it cannot be read as a whole."""
-    if not 1 <= model.length <= _LONGEST_READ:
+    if not 1 <= model.length <= MAX_READ_REGISTERS:
         return set()
     try:
         registers = await reader.read_or_none(model.address + HEADER, model.length)

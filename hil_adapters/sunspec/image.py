@@ -9,7 +9,7 @@ from hil_adapters.errors import MapError
 from hil_adapters.maps.binding import resolve
 from hil_adapters.maps.codec import register_count
 from hil_adapters.maps.schema import Access, Point, RegisterMap, Source
-from hil_adapters.sunspec.chain import ADDRESSES, HEADER, Chain, ChainModel, chain_points, model_points
+from hil_adapters.sunspec.chain import HEADER, Chain, ChainModel, chain_points, model_points
 from hil_adapters.sunspec.definitions import (
     PlacedPoint,
     counts_by_point,
@@ -21,6 +21,7 @@ from hil_adapters.sunspec.definitions import (
 from hil_adapters.sunspec.discovery import MARKER
 from hil_adapters.sunspec.overlay import chain_map
 from hil_adapters.sunspec.quirks import ChainEnd, ImageQuirks, ScaleChange, encoded, rescaled
+from hil_adapters.wire.codes import ADDRESSES
 
 __all__ = [
     "DEFAULT_EXPONENTS",
@@ -137,6 +138,25 @@ def build_image(
         MapError: a model, a point or a group is not known, a value does not fit its registers, or addresses run out.
     """
     odd = ImageQuirks() if quirks is None else quirks
+    found, registers = _laid_out(models, base, odd)
+    map_ = resolve(chain_map(_POINTS_ONLY if overlay is None else overlay, found))
+    points = {point.name: point for point in chain_points(found)}
+    return SunSpecImage(
+        registers=registers,
+        map=map_,
+        chain=found,
+        writable=_addresses(
+            points, [name for name, point in points.items() if point.access is not Access.READ]
+        ),
+        no_multiple_write=_addresses(points, odd.no_multiple_write),
+        no_single_write=_addresses(points, odd.no_single_write),
+        scale_changes=odd.scale_changes,
+        unit=odd.unit,
+    )
+
+
+def _laid_out(models: Sequence[ModelSpec], base: int, odd: ImageQuirks) -> tuple[Chain, dict[int, int]]:
+    """Return the models one behind the other, and the registers of the whole chain."""
     registers = dict(enumerate(MARKER, start=base))
     chain: list[ChainModel] = []
     seen: Counter[int] = Counter()
@@ -152,21 +172,7 @@ def build_image(
         raise MapError(
             f"SunSpec image at {base}: needs addresses up to {max(registers)}, 65535 is the last; use a smaller base"
         )
-    found = Chain(base=base, models=tuple(chain))
-    map_ = resolve(chain_map(_POINTS_ONLY if overlay is None else overlay, found))
-    points = {point.name: point for point in chain_points(found)}
-    return SunSpecImage(
-        registers=registers,
-        map=map_,
-        chain=found,
-        writable=_addresses(
-            points, [name for name, point in points.items() if point.access is not Access.READ]
-        ),
-        no_multiple_write=_addresses(points, odd.no_multiple_write),
-        no_single_write=_addresses(points, odd.no_single_write),
-        scale_changes=odd.scale_changes,
-        unit=odd.unit,
-    )
+    return Chain(base=base, models=tuple(chain)), registers
 
 
 def _chain_model(spec: ModelSpec, address: int, instance: int, odd: ImageQuirks) -> ChainModel:

@@ -16,8 +16,8 @@ def chain_map(map_: RegisterMap, chain: Chain) -> RegisterMap:
 
     Points are named by model: ``103.W``, ``160.1.DCW`` in the first repetition of a group, ``203_2.W`` in the second
     model 203. A point that the map itself holds under such a name stays as the map has it. Left out are ratings and
-    settings that the device does not implement, and points too far from their scale point to be read together with it. What signals read and commands write is polled in the
-    group ``fast``, except ratings and settings, which are ``slow``.
+    settings that the device does not implement, and points too far from their scale point to be read together with it.
+    What signals read and commands write is polled in the group ``fast``, except ratings and settings, which are ``slow``.
 
     Raises:
         MapError: a model that the map requires is missing, or nothing of the map's signals is there.

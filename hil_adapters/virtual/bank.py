@@ -1,5 +1,6 @@
 """What an emulated device lets a client read and write."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +9,13 @@ from typing import TYPE_CHECKING, Final
 from hil_adapters.maps.schema import Access, RegisterMap
 from hil_adapters.virtual.registers import Cell, RegisterStore
 from hil_adapters.wire.base import Bank, Peer, Table
-from hil_adapters.wire.codes import Identified, Refusal
+from hil_adapters.wire.codes import ExceptionCode, Identified, Refusal
 
 if TYPE_CHECKING:
     from hil_adapters.sunspec.image import SunSpecImage
 
 __all__ = ["BankRules", "DeviceBank", "Traffic", "UnitBank", "WriteRecord"]
 
-_FUNCTION: Final = 1
-_ADDRESS: Final = 2
-_VALUE: Final = 3
 _KEPT_WRITES: Final = 10_000
 
 
@@ -55,8 +53,8 @@ class WriteRecord:
 class Traffic:
     """When a client last did something, on the clock of the bank [s]; -inf before."""
 
-    read_s: float = -float("inf")
-    write_s: float = -float("inf")
+    read_s: float = -math.inf
+    write_s: float = -math.inf
 
 
 class DeviceBank:
@@ -126,7 +124,7 @@ class DeviceBank:
         try:
             return [held[here] for here in range(address, address + count)]
         except KeyError:
-            raise Refusal(_ADDRESS) from None
+            raise Refusal(ExceptionCode.ADDRESS) from None
 
     def write(
         self, unit: int, table: Table, address: int, values: list[int], *, peer: Peer, single: bool
@@ -170,7 +168,7 @@ class DeviceBank:
 
     def _check_unit(self, unit: int) -> None:
         if unit != self.unit:
-            raise Refusal(_ADDRESS)
+            raise Refusal(ExceptionCode.ADDRESS)
 
     def _checked(self, table: Table, address: int, values: Sequence[int], *, single: bool) -> list[Cell]:
         """Return the points that a write changes."""
@@ -178,12 +176,12 @@ class DeviceBank:
         cells = [cell for cell in self.store.owners(table, addresses) if self._takes_writes(cell)]
         covered = {here for cell in cells for here in cell.addresses}
         if covered != set(addresses):
-            raise Refusal(_ADDRESS)
+            raise Refusal(ExceptionCode.ADDRESS)
         self._check_function(table, addresses, single=single)
         for cell in cells:
             start = cell.addresses.start - address
             if not self._is_allowed(cell, values[start : start + len(cell.addresses)]):
-                raise Refusal(_VALUE)
+                raise Refusal(ExceptionCode.VALUE)
         return cells
 
     def _takes_writes(self, cell: Cell) -> bool:
@@ -198,7 +196,7 @@ class DeviceBank:
         else:
             refuses, here = quirks.no_multiple_write, self._rules.refuses_multiple
         if table is Table.HOLDING and (refuses or not here.isdisjoint(addresses)):
-            raise Refusal(_FUNCTION)
+            raise Refusal(ExceptionCode.FUNCTION)
 
     def _is_allowed(self, cell: Cell, registers: Sequence[int]) -> bool:
         value = self.store.value_of(cell, registers)
@@ -233,7 +231,7 @@ class UnitBank:
         """Return the objects of function 43/14 of a device; raises ``Refusal`` where it has none."""
         bank = self._bank(unit)
         if not isinstance(bank, Identified):
-            raise Refusal(_FUNCTION)
+            raise Refusal(ExceptionCode.FUNCTION)
         return bank.identification(unit)
 
     def read(self, unit: int, table: Table, address: int, count: int) -> list[int]:
@@ -249,5 +247,5 @@ class UnitBank:
     def _bank(self, unit: int) -> Bank:
         bank = self._banks.get(unit)
         if bank is None:
-            raise Refusal(_ADDRESS)
+            raise Refusal(ExceptionCode.ADDRESS)
         return bank

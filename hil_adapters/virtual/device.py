@@ -86,33 +86,32 @@ class VirtualDevice:
         self._setup, self._physics, self._clock = setup, physics, clock
         self.plate = Plate.of(physics.nameplate, model=map_.name, serial=setup.serial, phases=setup.phases)
         self.state = DeviceState()
-        around = {"vm_pu": 1.0, "frequency_hz": NOMINAL_HZ, **setup.world}
-        self.world: dict[str, float] = {
-            name: 0.0 if is_amount(name) else value for name, value in around.items()
-        }
+        self.world = _world_at_start(setup.world)
         """What surrounds it; amounts (``..._kwh``) are those of the tick, and none has passed at the start."""
         self._amounts = Amounts()
-        image = self._image(map_)
-        self._sunspec = image
+        image = self._sunspec = self._image(map_)
         self._models = () if image is None else tuple(model.model for model in image.chain.models)
-        resolved = resolve(map_ if image is None else image.map)
-        self.bank = DeviceBank(
-            resolved,
-            unit=_unit(setup, resolved, image),
-            clock=clock,
-            image=image,
-            rules=_rules(image, self.plate),
-        )
+        self.bank = self._bank(resolve(map_ if image is None else image.map))
         self.store = self.bank.store
         self._panel = SignalPanel(self.store)
         self._prepare()
-        known = REVERSIONS if image is not None else reversions_of_map(resolved)
+        known = REVERSIONS if image is not None else reversions_of_map(self.store.map)
         self._reversions = Reversions(self.store, known)
         self._written: set[str] = set()
         self.bank.on_written(self._take_note)
         self._begin()
         self._show()
         self._factory = self.store.saved()
+
+    def _bank(self, resolved: RegisterMap) -> DeviceBank:
+        image = self._sunspec
+        return DeviceBank(
+            resolved,
+            unit=_unit(self._setup, resolved, image),
+            clock=self._clock,
+            image=image,
+            rules=_rules(image, self.plate),
+        )
 
     def _begin(self) -> None:
         """Do what begins when the supply comes."""
@@ -290,6 +289,12 @@ class VirtualDevice:
             for name, value in readings(model, self.plate, self.state).items():
                 self.store.show(f"{model}.{name}", value)
         self._panel.show(self.state.signals(self.plate.phases))
+
+
+def _world_at_start(given: Mapping[str, float]) -> dict[str, float]:
+    """Return what surrounds a device before the first tick, in which no amount has passed."""
+    around = {"vm_pu": 1.0, "frequency_hz": NOMINAL_HZ, **given}
+    return {name: 0.0 if is_amount(name) else value for name, value in around.items()}
 
 
 def _rules(image: SunSpecImage | None, plate: Plate) -> BankRules:

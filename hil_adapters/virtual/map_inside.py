@@ -4,9 +4,8 @@ import math
 import zlib
 from collections.abc import Collection, Mapping
 
-from hil_adapters.errors import MapError
 from hil_adapters.maps.binding import command_writes, set_point_of, signals_of
-from hil_adapters.maps.schema import Command, CommandWrite, PointRef, SignalBinding, ValueType
+from hil_adapters.maps.schema import Command, CommandWrite, SignalBinding, ValueType, decided
 from hil_adapters.maps.units import factor_between, unit_of_signal
 from hil_adapters.samples import NOTHING, Quality, Sample
 from hil_adapters.virtual.plate import Plate
@@ -14,6 +13,7 @@ from hil_adapters.virtual.registers import RegisterStore
 
 __all__ = ["SignalPanel", "map_commands", "set_identity", "set_ratings", "set_released"]
 
+_ONE = Sample(value=1.0, quality=Quality.GOOD, received_s=0.0)
 _SAME = 1e-6
 _SERIAL_NUMBERS = 60_000
 """They fit into one register."""
@@ -28,7 +28,7 @@ class SignalPanel:
     def __init__(self, store: RegisterStore) -> None:
         self._store = store
         self._fixed = {
-            name: (_name(binding.point), self._one(name, binding))
+            name: (decided(binding.point), self._one(name, binding))
             for name, binding in store.map.signals.items()
             if binding.percent_of is None
         }
@@ -39,7 +39,7 @@ class SignalPanel:
             value = signals.get(name)
             if value is None:
                 continue
-            point, one = self._fixed.get(name, (_name(binding.point), math.nan))
+            point, one = self._fixed.get(name, (decided(binding.point), math.nan))
             if binding.percent_of is not None:
                 one = self._one(name, binding)
             if one != 0.0 and math.isfinite(one):
@@ -48,9 +48,9 @@ class SignalPanel:
     def _one(self, name: str, binding: SignalBinding) -> float:
         """Return the signal where its point is 1 in its unit; NaN where the base of a percentage has no value."""
         part = self._store.map.model_copy(update={"signals": {name: binding}})
-        known = {_name(binding.point): _ONE}
+        known = {decided(binding.point): _ONE}
         if binding.percent_of is not None:
-            base = _name(binding.percent_of)
+            base = decided(binding.percent_of)
             known[base] = _sample(self._store.number(base))
         return signals_of(part, known)[name].value
 
@@ -64,7 +64,7 @@ def map_commands(store: RegisterStore, written: Collection[str]) -> dict[str, fl
     """
     found: dict[str, float] = {}
     for name, command in store.map.commands.items():
-        point = _name(set_point_of(store.map, name).point)
+        point = decided(set_point_of(store.map, name).point)
         enables = _enables(command)
         in_force = all(_stands(store, write) for write in enables) if enables else point in written
         value = _value(store, name, point) if in_force else None
@@ -78,7 +78,7 @@ def set_released(store: RegisterStore) -> None:
     for command in store.map.commands.values():
         for write in command.release:
             if write.value is not None:
-                store.set(_name(write.point), write.value)
+                store.set(decided(write.point), write.value)
 
 
 def set_ratings(store: RegisterStore, plate: Plate) -> None:
@@ -102,7 +102,7 @@ def set_ratings(store: RegisterStore, plate: Plate) -> None:
     for reference, name, rating in references:
         unit = unit_of_signal(name)
         if reference is not None and unit == "kW":
-            point = store.cells[_name(reference)].point
+            point = store.cells[decided(reference)].point
             store.set(point.name, rating * factor_between(unit, point.unit))
     SignalPanel(store).show(ratings)
 
@@ -120,7 +120,7 @@ def set_identity(store: RegisterStore, plate: Plate) -> None:
         "serial": plate.serial,
     }
     for key, reference in store.map.identity.items():
-        name, text = _name(reference), texts[key]
+        name, text = decided(reference), texts[key]
         if store.cells[name].point.type is ValueType.STRING:
             store.set(name, text[: 2 * len(store.cells[name].addresses)])
         elif text.isdecimal():
@@ -131,16 +131,16 @@ def set_identity(store: RegisterStore, plate: Plate) -> None:
 
 def _enables(command: Command) -> list[CommandWrite]:
     """Return the constants of a command that its release sets to others."""
-    released = {_name(write.point): write.value for write in command.release}
+    released = {decided(write.point): write.value for write in command.release}
     return [
         write
         for write in command.writes
-        if write.value is not None and released.get(_name(write.point), write.value) != write.value
+        if write.value is not None and released.get(decided(write.point), write.value) != write.value
     ]
 
 
 def _stands(store: RegisterStore, write: CommandWrite) -> bool:
-    value = store.number(_name(write.point))
+    value = store.number(decided(write.point))
     if value is None or write.value is None:
         return False
     return math.isclose(value, write.value, rel_tol=_SAME, abs_tol=_SAME)
@@ -149,7 +149,7 @@ def _stands(store: RegisterStore, write: CommandWrite) -> bool:
 def _value(store: RegisterStore, command: str, point: str) -> float | None:
     """Return the value of a command that its set-point stands for; the two are proportional."""
     held = store.number(point)
-    bases = [_name(write.percent_of) for write in store.map.commands[command].writes if write.percent_of]
+    bases = [decided(write.percent_of) for write in store.map.commands[command].writes if write.percent_of]
     known = {base: _sample(store.number(base)) for base in bases}
     if held is None or any(not sample.value > 0.0 for sample in known.values()):
         return None
@@ -159,12 +159,3 @@ def _value(store: RegisterStore, command: str, point: str) -> float | None:
 
 def _sample(value: float | None) -> Sample:
     return NOTHING if value is None else Sample(value=value, quality=Quality.GOOD, received_s=0.0)
-
-
-_ONE = Sample(value=1.0, quality=Quality.GOOD, received_s=0.0)
-
-
-def _name(reference: PointRef) -> str:
-    if isinstance(reference, str):
-        return reference
-    raise MapError(f"{' or '.join(reference)}: which one is not decided; resolve the map first")

@@ -3,20 +3,18 @@
 import difflib
 import itertools
 import math
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from hil_adapters.errors import MapError
-from hil_adapters.maps.codec import Rule, byte_positions, register_count
+from hil_adapters.maps.codec import Rule, byte_positions, raw_limits, raw_of, register_count, registers_of
 from hil_adapters.maps.schema import LinkDefaults, Point, RegisterMap, ValueType
 from hil_adapters.wire.base import Table
 
 __all__ = ["Cell", "RegisterStore"]
 
 _FLOAT_CODES: Final = "fd"
-_LARGEST_FLOAT32: Final = float(struct.unpack(">f", b"\x7f\x7f\xff\xff")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,7 @@ class RegisterStore:
 
     def value_of(self, cell: Cell, registers: Sequence[int]) -> float | str | None:
         """Return what ``registers`` would mean in a point, with its scale factor as it is."""
-        data = struct.pack(f">{len(registers)}H", *registers)
-        ordered = bytes(data[position] for position in cell.positions)
-        raw: float | bytes = struct.unpack(">" + cell.rule.code, ordered)[0]
+        raw = raw_of(cell.rule.code, registers, cell.positions)
         return cell.rule.value(raw, self._exponent(cell.point))
 
     def set(self, name: str, value: float | str) -> None:
@@ -100,7 +96,8 @@ class RegisterStore:
         else:
             raw = self._raw(cell, value)
         table = self.tables[cell.point.table]
-        for address, register in zip(cell.addresses, _registers(cell, raw), strict=True):
+        registers = registers_of(cell.rule.code, raw, cell.positions)
+        for address, register in zip(cell.addresses, registers, strict=True):
             table[address] = register
 
     def show(self, name: str, value: float | str) -> None:
@@ -170,29 +167,16 @@ def _raw_limits(code: str, point: Point) -> tuple[float, float]:
         return 0, 1
     if code.endswith("s"):
         return 0, 0
+    low, high = raw_limits(code)
     if code in _FLOAT_CODES:
-        largest = _LARGEST_FLOAT32 if code == "f" else math.inf
-        return -largest, largest
-    bits = 8 * struct.calcsize(">" + code)
-    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if code.islower() else (0, (1 << bits) - 1)
-    missing = {raw - (1 << bits) if code.islower() and raw > high else raw for raw in point.missing}
+        return low, high
+    span = high - low + 1
+    missing = {raw - span if raw > high else raw for raw in point.missing}
     while low in missing and low < high and low != 0:
         low += 1
     while high in missing and low < high:
         high -= 1
     return low, high
-
-
-def _registers(cell: Cell, raw: float | bytes) -> list[int]:
-    count = len(cell.addresses)
-    if isinstance(raw, bytes):
-        data = raw.ljust(2 * count, b"\0")
-    else:
-        data = struct.pack(">" + cell.rule.code, raw if cell.rule.code in _FLOAT_CODES else int(raw))
-    wire = bytearray(2 * count)
-    for byte, position in zip(data, cell.positions, strict=True):
-        wire[position] = byte
-    return list(struct.unpack(f">{count}H", wire))
 
 
 def _bridge(table: dict[int, int], max_gap: int) -> None:

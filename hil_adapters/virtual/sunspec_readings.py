@@ -61,13 +61,11 @@ def _inverter(phases: int) -> Callable[[Plate, DeviceState], Values]:
 
     def read(_: Plate, state: DeviceState) -> Values:
         amperes = state.current_a(phases)
-        between = _per_phase("PPVph{}", 0.0, 0)
-        if phases > 1:
-            between = dict.fromkeys(("PPVphAB", "PPVphBC", "PPVphCA"), state.vm_v * _SQRT_3)
+        between = ("PPVphAB", "PPVphBC", "PPVphCA") if phases > 1 else ()
         return {
             "A": amperes * phases,
             **_per_phase("Aph{}", amperes, phases),
-            **between,
+            **dict.fromkeys(between, state.vm_v * _SQRT_3),
             **_per_phase("PhVph{}", state.vm_v, phases),
             "W": -1000.0 * state.p_kw,
             "Hz": state.frequency_hz,

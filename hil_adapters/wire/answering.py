@@ -10,8 +10,14 @@ from typing import Final
 
 from hil_adapters.wire.base import Bank, Peer, Table
 from hil_adapters.wire.codes import (
+    ADDRESSES,
     EXCEPTION_FLAG,
     MAX_PDU_BYTES,
+    MAX_READ_BITS,
+    MAX_READ_REGISTERS,
+    MAX_READ_WRITE_REGISTERS,
+    MAX_WRITE_BITS,
+    MAX_WRITE_REGISTERS,
     ExceptionCode,
     Function,
     Identified,
@@ -20,7 +26,6 @@ from hil_adapters.wire.codes import (
 
 __all__ = ["refuse", "serve"]
 
-_ADDRESSES: Final = 0x10000
 _HIGHEST_BASIC: Final = 2
 _HIGHEST_REGULAR: Final = 0x7F
 _HIGHEST: Final = {1: _HIGHEST_BASIC, 2: _HIGHEST_REGULAR, 3: 0xFF}
@@ -49,7 +54,7 @@ def refuse(function: int, code: int) -> bytes:
 
 def _read_bits(bank: Bank, unit: int, request: bytes, _peer: Peer) -> bytes:
     function, address, count = _unpacked(">BHH", request)
-    _check_span(address, count, 2000)
+    _check_span(address, count, MAX_READ_BITS)
     table = Table.COIL if function == Function.READ_COILS else Table.DISCRETE
     bits = _whole(bank.read(unit, table, address, count), count)
     n_bytes = (count + 7) // 8
@@ -59,7 +64,7 @@ def _read_bits(bank: Bank, unit: int, request: bytes, _peer: Peer) -> bytes:
 
 def _read_registers(bank: Bank, unit: int, request: bytes, _peer: Peer) -> bytes:
     function, address, count = _unpacked(">BHH", request)
-    _check_span(address, count, 125)
+    _check_span(address, count, MAX_READ_REGISTERS)
     table = Table.HOLDING if function == Function.READ_HOLDING_REGISTERS else Table.INPUT
     return _registers(function, _whole(bank.read(unit, table, address, count), count))
 
@@ -79,7 +84,7 @@ def _write_register(bank: Bank, unit: int, request: bytes, peer: Peer) -> bytes:
 
 
 def _write_coils(bank: Bank, unit: int, request: bytes, peer: Peer) -> bytes:
-    address, count, data = _counted(request, 1968)
+    address, count, data = _counted(request, MAX_WRITE_BITS)
     if len(data) != (count + 7) // 8:
         raise Refusal(ExceptionCode.VALUE)
     bits = int.from_bytes(data, "little")
@@ -89,7 +94,7 @@ def _write_coils(bank: Bank, unit: int, request: bytes, peer: Peer) -> bytes:
 
 
 def _write_registers(bank: Bank, unit: int, request: bytes, peer: Peer) -> bytes:
-    address, count, data = _counted(request, 123)
+    address, count, data = _counted(request, MAX_WRITE_REGISTERS)
     if len(data) != 2 * count:
         raise Refusal(ExceptionCode.VALUE)
     values = list(struct.unpack(f">{count}H", data))
@@ -110,9 +115,9 @@ def _read_write(bank: Bank, unit: int, request: bytes, peer: Peer) -> bytes:
     function, read_address, read_count, address, count, n_bytes = _unpacked(">BHHHHB", head)
     if not (n_bytes == len(data) == 2 * count):
         raise Refusal(ExceptionCode.VALUE)
-    _check_count(read_count, 125)
-    _check_span(address, count, 121)
-    _check_span(read_address, read_count, 125)
+    _check_count(read_count, MAX_READ_REGISTERS)
+    _check_span(address, count, MAX_READ_WRITE_REGISTERS)
+    _check_span(read_address, read_count, MAX_READ_REGISTERS)
     values = list(struct.unpack(f">{count}H", data))
     bank.write(unit, Table.HOLDING, address, values, peer=peer, single=False)
     return _registers(function, _whole(bank.read(unit, Table.HOLDING, read_address, read_count), read_count))
@@ -189,7 +194,7 @@ def _check_count(count: int, most: int) -> None:
 
 def _check_span(address: int, count: int, most: int) -> None:
     _check_count(count, most)
-    if address + count > _ADDRESSES:
+    if address + count > ADDRESSES:
         raise Refusal(ExceptionCode.ADDRESS)
 
 

@@ -178,13 +178,13 @@ class Bank(Protocol):
         ...
 
     def read(self, unit: int, table: Table, address: int, count: int) -> list[int]:
-        """Return ``count`` registers (0 to 65535) or bits (0, 1); raise :class:`Refusal` of ``wire.pdu`` with a code."""
+        """Return ``count`` registers (0 to 65535) or bits (0, 1); raise :class:`Refusal` of ``wire.codes``."""
         ...
 
     def write(
         self, unit: int, table: Table, address: int, values: list[int], *, peer: Peer, single: bool
     ) -> None:
-        """Take registers or bits; ``single`` for function codes 5 and 6. Raise :class:`Refusal` of ``wire.pdu``."""
+        """Take registers or bits; ``single`` for function codes 5 and 6. Raise :class:`Refusal` of ``wire.codes``."""
         ...
 
 

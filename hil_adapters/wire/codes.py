@@ -8,8 +8,16 @@ from enum import IntEnum
 from typing import Final, Protocol, runtime_checkable
 
 __all__ = [
+    "ADDRESSES",
     "EXCEPTION_FLAG",
+    "GATEWAY",
     "MAX_PDU_BYTES",
+    "MAX_READ_BITS",
+    "MAX_READ_REGISTERS",
+    "MAX_READ_WRITE_REGISTERS",
+    "MAX_WRITE_BITS",
+    "MAX_WRITE_REGISTERS",
+    "PERMANENT",
     "WRITING",
     "ExceptionCode",
     "Function",
@@ -22,6 +30,15 @@ EXCEPTION_FLAG: Final = 0x80
 """Set in the function code of an exception."""
 
 MAX_PDU_BYTES: Final = 253
+
+ADDRESSES: Final = 0x10000
+"""How many addresses a table has."""
+MAX_READ_BITS: Final = 2000
+MAX_READ_REGISTERS: Final = 125
+MAX_WRITE_BITS: Final = 1968
+MAX_WRITE_REGISTERS: Final = 123
+MAX_READ_WRITE_REGISTERS: Final = 121
+"""Written by function 23."""
 
 
 class Function(IntEnum):
@@ -40,7 +57,16 @@ class Function(IntEnum):
     DEVICE_IDENTIFICATION = 43
 
 
-WRITING: Final = frozenset({5, 6, 15, 16, 22, 23})
+WRITING: Final = frozenset(
+    {
+        Function.WRITE_SINGLE_COIL,
+        Function.WRITE_SINGLE_REGISTER,
+        Function.WRITE_MULTIPLE_COILS,
+        Function.WRITE_MULTIPLE_REGISTERS,
+        Function.MASK_WRITE_REGISTER,
+        Function.READ_WRITE_REGISTERS,
+    }
+)
 """Function codes that change something."""
 
 
@@ -56,6 +82,11 @@ class ExceptionCode(IntEnum):
     GATEWAY_PATH = 10
     GATEWAY_TARGET = 11
 
+
+PERMANENT: Final = frozenset({ExceptionCode.FUNCTION, ExceptionCode.ADDRESS, ExceptionCode.VALUE})
+"""Exceptions by which a device refuses a request for good."""
+GATEWAY: Final = frozenset({ExceptionCode.GATEWAY_PATH, ExceptionCode.GATEWAY_TARGET})
+"""Exceptions by which a gateway says that the device behind it does not answer."""
 
 _TEXTS: Final = {
     ExceptionCode.FUNCTION: "illegal function: the device does not support it here",

@@ -1,21 +1,18 @@
 """One client's connection to a server, as an asyncio protocol: frames in, answers out, in order and bounded."""
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 from hil_adapters.wire.base import Cut, FaultAction
+from hil_adapters.wire.clients import reset_connection
 from hil_adapters.wire.framing import Frame, MbapFramer, RtuFramer, Violation
 from hil_adapters.wire.links import Channel
 from hil_adapters.wire.station import Admission, Station
 
 __all__ = ["Conversation"]
-
-_LINGER_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Conversation(asyncio.Protocol):
@@ -66,7 +63,7 @@ class Conversation(asyncio.Protocol):
         self._channel = channel
         self._client = client
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio fixes the name
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Forget what was to be sent."""
         self._is_closing = True
         self._channel = None
@@ -159,7 +156,7 @@ class Conversation(asyncio.Protocol):
         elif self._transport is not None:
             self._is_closing = True
             if action.reset:
-                _reset(self._transport)
+                reset_connection(self._transport)
             else:
                 self._transport.close()
 
@@ -181,10 +178,3 @@ class Conversation(asyncio.Protocol):
         self._is_closing = True
         if self._transport is not None:
             self._transport.close()
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-    transport.abort()

@@ -33,7 +33,7 @@ class TcpExchange:
         """Deadline of the request under way."""
         return math.inf if self._asked is None else self._asked.deadline_s
 
-    def wait_s(self, now_s: float) -> float:  # noqa: ARG002 - the interface is shared with RTU
+    def wait_s(self, _now_s: float) -> float:
         """Return 0: TCP needs no silence."""
         return 0.0
 
@@ -81,7 +81,7 @@ class TcpExchange:
         self._statistics.timeouts += 1
         return Verdict(error=timed_out(asked), drop=self.abandon(now_s))
 
-    def abandon(self, now_s: float) -> str | None:  # noqa: ARG002 - the interface is shared with RTU
+    def abandon(self, _now_s: float) -> str | None:
         """Give the request up; a late answer is recognised by its transaction, part of one is not."""
         if self._asked is None:
             return None

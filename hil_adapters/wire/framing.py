@@ -40,8 +40,8 @@ _HEADER: Final = struct.Struct(">HHHB")
 _HEADER_BYTES: Final = 7
 _BAUD_WITH_FIXED_GAPS: Final = 19200
 _LENGTH_BEFORE_PDU: Final = 6
-_MIN_LENGTH: Final = 2
-"""Unit and function."""
+_UNIT_AND_FUNCTION: Final = 2
+"""Bytes that every frame has behind the header of TCP, and at the beginning of RTU."""
 _MAX_LENGTH: Final = MAX_ADU_BYTES - _LENGTH_BEFORE_PDU
 
 
@@ -98,7 +98,7 @@ class MbapFramer:
         at = 0
         while len(buffer) - at >= _HEADER_BYTES:
             transaction, protocol, length, unit = _HEADER.unpack_from(buffer, at)
-            if protocol != 0 or not _MIN_LENGTH <= length <= _MAX_LENGTH:
+            if protocol != 0 or not _UNIT_AND_FUNCTION <= length <= _MAX_LENGTH:
                 self._is_broken = True
                 self._buffer = b""
                 found.append(Violation(_header_fault(protocol, length), buffer[at:]))
@@ -176,7 +176,7 @@ _EXCEPTION_BYTES: Final = 5
 
 def request_length(buffer: bytes) -> int | None:
     """Measure a request of RTU by its function."""
-    if len(buffer) < 2:  # noqa: PLR2004 - unit and function
+    if len(buffer) < _UNIT_AND_FUNCTION:
         return None
     if buffer[1] == _DEVICE_ID:
         return 7
@@ -185,7 +185,7 @@ def request_length(buffer: bytes) -> int | None:
 
 def answer_length(buffer: bytes) -> int | None:
     """Measure an answer of RTU by its function."""
-    if len(buffer) < 2:  # noqa: PLR2004 - unit and function
+    if len(buffer) < _UNIT_AND_FUNCTION:
         return None
     if buffer[1] & 0x80:
         return _EXCEPTION_BYTES

@@ -5,16 +5,24 @@ answer of the wrong shape belongs to another request or to another device.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hil_adapters.errors import ExceptionReplyError, ProtocolViolationError
-from hil_adapters.wire.answering import serve
 from hil_adapters.wire.base import Table
-from hil_adapters.wire.codes import EXCEPTION_FLAG, Function, Refusal, exception_text
+from hil_adapters.wire.codes import (
+    ADDRESSES,
+    EXCEPTION_FLAG,
+    MAX_READ_BITS,
+    MAX_READ_REGISTERS,
+    MAX_READ_WRITE_REGISTERS,
+    MAX_WRITE_BITS,
+    MAX_WRITE_REGISTERS,
+    Function,
+    exception_text,
+)
 
 __all__ = [
-    "Refusal",
     "check_answer",
     "check_request",
     "describe",
@@ -24,20 +32,17 @@ __all__ = [
     "read_request",
     "read_values",
     "read_write_request",
-    "serve",
     "write_request",
 ]
 
-MAX_READ_BITS: Final = 2000
-MAX_READ_REGISTERS: Final = 125
-MAX_WRITE_BITS: Final = 1968
-MAX_WRITE_REGISTERS: Final = 123
-MAX_READ_WRITE_REGISTERS: Final = 121
-_ADDRESSES: Final = 0x10000
 _COIL_ON: Final = 0xFF00
 _READ_DEVICE_ID: Final = 14
+_CATEGORIES: Final = range(1, 5)
+_MORE_FOLLOWS: Final = 0xFF
 _FUNCTIONS: Final = frozenset(int(function) for function in Function)
 _DEVICE_ID_HEAD: Final = 7
+_EXCEPTION_BYTES: Final = 2
+"""Function and code."""
 
 _READ: Final = {
     Table.COIL: Function.READ_COILS,
@@ -45,15 +50,23 @@ _READ: Final = {
     Table.HOLDING: Function.READ_HOLDING_REGISTERS,
     Table.INPUT: Function.READ_INPUT_REGISTERS,
 }
-_NAMES: Final = {
-    1: "read of {} coils",
-    2: "read of {} discrete inputs",
-    3: "read of {} holding registers",
-    4: "read of {} input registers",
-    15: "write of {} coils",
-    16: "write of {} holding registers",
-    23: "read of {} holding registers with a write",
+_NAMES: Final[Mapping[int, str]] = {
+    Function.READ_COILS: "read of {} coils",
+    Function.READ_DISCRETE_INPUTS: "read of {} discrete inputs",
+    Function.READ_HOLDING_REGISTERS: "read of {} holding registers",
+    Function.READ_INPUT_REGISTERS: "read of {} input registers",
+    Function.WRITE_MULTIPLE_COILS: "write of {} coils",
+    Function.WRITE_MULTIPLE_REGISTERS: "write of {} holding registers",
+    Function.READ_WRITE_REGISTERS: "read of {} holding registers with a write",
 }
+_NAMES_OF_ONE: Final[Mapping[int, str]] = {
+    Function.WRITE_SINGLE_COIL: "write to coil",
+    Function.WRITE_SINGLE_REGISTER: "write to holding register",
+    Function.MASK_WRITE_REGISTER: "write to holding register",
+}
+_ADDRESS: Final = struct.Struct(">xH")
+_ADDRESS_AND_COUNT: Final = struct.Struct(">xHH")
+"""Behind the function of a request."""
 
 
 def read_request(table: Table, address: int, count: int) -> bytes:
@@ -111,7 +124,7 @@ def read_write_request(
 
 def device_id_request(*, category: int = 1, first_object: int = 0) -> bytes:
     """Return the PDU of function 43/14: 1 basic, 2 regular, 3 extended objects, 4 one object."""
-    if not 1 <= category <= 4:  # noqa: PLR2004 - the four kinds of access of the standard
+    if category not in _CATEGORIES:
         raise ValueError(f"category {category} of the device identification: give 1 to 4")
     _check_values((first_object,), 0xFF)
     return bytes((Function.DEVICE_IDENTIFICATION, _READ_DEVICE_ID, category, first_object))
@@ -154,7 +167,7 @@ def check_answer(request: bytes, answer: bytes) -> None:
     elif function == Function.MASK_WRITE_REGISTER:
         _check_echo(request, answer, request)
     else:
-        _parse_device_id(request, answer)
+        device_id_objects(request, answer)
 
 
 def read_values(request: bytes, answer: bytes) -> list[int]:
@@ -167,18 +180,35 @@ def read_values(request: bytes, answer: bytes) -> list[int]:
 
 
 def device_id_objects(request: bytes, answer: bytes) -> tuple[dict[int, str], int | None]:
-    """Return the objects of a 43/14 answer, and the object to ask for next; None where nothing follows."""
-    return _parse_device_id(request, answer)
+    """Return the objects of a 43/14 answer, and the object to ask for next; None where nothing follows.
+
+    Raises:
+        ProtocolViolationError: an object is longer than the answer, or something follows the last.
+    """
+    if len(answer) < _DEVICE_ID_HEAD or answer[1:3] != request[1:3]:
+        raise _violation(request, f"a head of {answer[:_DEVICE_ID_HEAD].hex(' ')}")
+    more, following, count = answer[4], answer[5], answer[6]
+    objects: dict[int, str] = {}
+    at = _DEVICE_ID_HEAD
+    for _ in range(count):
+        end = at + 2 + answer[at + 1] if at + 2 <= len(answer) else len(answer) + 1
+        if end > len(answer):
+            raise _violation(request, "an object that is longer than the answer")
+        objects[answer[at]] = answer[at + 2 : end].decode("latin-1")
+        at = end
+    if at != len(answer):
+        raise _violation(request, f"{len(answer) - at} bytes after the last object")
+    return objects, following if more == _MORE_FOLLOWS else None
 
 
 def describe(request: bytes) -> str:
     """Return a request in words, for messages."""
     function = request[0]
-    if function in _NAMES and len(request) >= 5:  # noqa: PLR2004 - function, address, count
-        address, count = struct.unpack_from(">HH", request, 1)
+    if function in _NAMES and len(request) >= _ADDRESS_AND_COUNT.size:
+        address, count = _ADDRESS_AND_COUNT.unpack_from(request)
         return f"{_NAMES[function].format(count)} from {address}"
-    if function in {5, 6, 22} and len(request) >= 3:  # noqa: PLR2004 - function, address
-        return f"write to {'coil' if function == 5 else 'holding register'} {request[1] << 8 | request[2]}"  # noqa: PLR2004 - function code
+    if function in _NAMES_OF_ONE and len(request) >= _ADDRESS.size:
+        return f"{_NAMES_OF_ONE[function]} {_ADDRESS.unpack_from(request)[0]}"
     if function == Function.DEVICE_IDENTIFICATION:
         return "read of the device identification"
     return f"request with function {function}"
@@ -187,7 +217,7 @@ def describe(request: bytes) -> str:
 def _check_span(address: int, count: int, most: int) -> None:
     if not 1 <= count <= most:
         raise ValueError(f"count {count} at address {address}: Modbus carries 1 to {most} here; split it")
-    if not (address >= 0 and address + count <= _ADDRESSES):
+    if not (address >= 0 and address + count <= ADDRESSES):
         raise ValueError(f"addresses {address} to {address + count - 1}: Modbus has 0 to 65535")
 
 
@@ -204,7 +234,7 @@ def _packed_bits(bits: Sequence[int]) -> bytes:
 def _check_exception(request: bytes, answer: bytes) -> None:
     if answer[0] != request[0] | EXCEPTION_FLAG:
         raise _violation(request, f"function {answer[0]}")
-    if len(answer) != 2:  # noqa: PLR2004 - function and code
+    if len(answer) != _EXCEPTION_BYTES:
         raise _violation(request, f"an exception of {len(answer)} bytes")
     code = answer[1]
     raise ExceptionReplyError(code, f"{describe(request)}: {exception_text(code)}")
@@ -213,24 +243,6 @@ def _check_exception(request: bytes, answer: bytes) -> None:
 def _check_echo(request: bytes, answer: bytes, expected: bytes) -> None:
     if answer != expected:
         raise _violation(request, f"{answer.hex(' ')} where {expected.hex(' ')} is due")
-
-
-def _parse_device_id(request: bytes, answer: bytes) -> tuple[dict[int, str], int | None]:
-    """Walk over the objects; each length must fit, and nothing may follow the last."""
-    if len(answer) < _DEVICE_ID_HEAD or answer[1:3] != request[1:3]:
-        raise _violation(request, f"a head of {answer[:7].hex(' ')}")
-    more, following, count = answer[4], answer[5], answer[6]
-    objects: dict[int, str] = {}
-    at = _DEVICE_ID_HEAD
-    for _ in range(count):
-        end = at + 2 + answer[at + 1] if at + 2 <= len(answer) else len(answer) + 1
-        if end > len(answer):
-            raise _violation(request, "an object that is longer than the answer")
-        objects[answer[at]] = answer[at + 2 : end].decode("latin-1")
-        at = end
-    if at != len(answer):
-        raise _violation(request, f"{len(answer) - at} bytes after the last object")
-    return objects, following if more == 0xFF else None  # noqa: PLR2004 - "more follows" of the standard
 
 
 def _violation(request: bytes, came: str) -> ProtocolViolationError:

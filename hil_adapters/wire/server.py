@@ -5,13 +5,13 @@ is not read from any more; others do not notice. Without ``allow`` only this mac
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hil_adapters.errors import LinkLostError
 from hil_adapters.wire.base import Bank, FaultLayer, FrameObserver, Parity, Peer, SerialTarget
+from hil_adapters.wire.clients import AllowedClients
 from hil_adapters.wire.conversation import Conversation
 from hil_adapters.wire.framing import MIN_QUIET_S, silent_interval_s
 from hil_adapters.wire.links import keep_alive
@@ -27,8 +27,6 @@ __all__ = ["Framing", "ModbusServer", "SerialServer", "ServerStatistics"]
 _STOP_S: Final = 2.0
 _ACCEPT_ROUNDS: Final = 4
 """Turns of the event loop after which a connection that the system has taken is one of ours, and can be ended."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass
@@ -48,17 +46,14 @@ class ModbusServer:
     faults: FaultLayer | None = None
     observer: FrameObserver | None = None
     station: Station = field(init=False, repr=False)
-    _networks: tuple[Network, ...] | None = field(init=False, repr=False)
+    _allowed: AllowedClients = field(init=False, repr=False)
     _clients: set[Conversation] = field(init=False, repr=False, default_factory=set)
     _server: asyncio.Server | None = field(init=False, repr=False, default=None)
     _all_gone: asyncio.Event = field(init=False, repr=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.station = Station(self.bank, self.framing, faults=self.faults, observer=self.observer)
-        allow = self.allow
-        self._networks = (
-            None if allow is None else tuple(ipaddress.ip_network(text, strict=False) for text in allow)
-        )
+        self._allowed = AllowedClients(self.allow)
 
     @property
     def statistics(self) -> ServerStatistics:
@@ -125,10 +120,8 @@ class ModbusServer:
         return client
 
     def _known(self, transport: asyncio.BaseTransport, n_others: int) -> Admission | None:
-        peer_name = transport.get_extra_info("peername")
-        # a client that is gone before it was let in has no name; one may come in while the server stops
-        address = str(peer_name[0]) if peer_name else ""
-        if self._server is None or not address or not self._may_connect(address):
+        address = self._allowed.address(transport)
+        if self._server is None or address is None:  # a client may come in while the server stops
             return None
         if self.max_clients is not None and n_others >= self.max_clients:
             return None
@@ -140,14 +133,6 @@ class ModbusServer:
         if role is None:
             return None
         return Admission(peer=Peer(address=address, role=role), functions=self.tls.roles[role])
-
-    def _may_connect(self, text: str) -> bool:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if self._networks is None:
-            return address.is_loopback
-        return any(address in network for network in self._networks)
 
     def _ended(self, conversation: Conversation) -> None:
         self._clients.discard(conversation)

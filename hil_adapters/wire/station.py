@@ -21,7 +21,7 @@ from hil_adapters.wire.framing import (
     rtu_frame,
 )
 
-__all__ = ["Admission", "Framing", "ServerStatistics", "Station"]
+__all__ = ["Admission", "Framing", "ServerStatistics", "Station", "request_framer"]
 
 _BROADCAST: Final = 0
 _UNITS: Final = range(1, 248)
@@ -54,6 +54,11 @@ class ServerStatistics:
     violations: int = 0
 
 
+def request_framer(framing: Framing) -> MbapFramer | RtuFramer:
+    """Return what cuts the requests of clients; on a shared line it skips what other devices answer."""
+    return MbapFramer() if framing is Framing.TCP else RtuFramer(request_length, answer_length)
+
+
 class Station:
     """What the connections of one server share."""
 
@@ -67,8 +72,8 @@ class Station:
         self._observer = observer
 
     def new_framer(self) -> MbapFramer | RtuFramer:
-        """Return a framer for one connection; on a shared line it skips what other devices answer."""
-        return MbapFramer() if self.framing is Framing.TCP else RtuFramer(request_length, answer_length)
+        """Return a framer for one connection."""
+        return request_framer(self.framing)
 
     def respond(self, frame: Frame, client: Admission) -> bytes | Sequence[FaultAction] | None:
         """Return the frame of the answer, or what a fault layer makes of it; None where nothing is to be said."""

@@ -21,7 +21,9 @@ ROLE_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.50316.802.1")
 
 _ALL: Final = frozenset(int(function) for function in Function)
 _UTF8_STRING: Final = 0x0C
-_LONG_LENGTH: Final = 0x80
+_LONGEST_SHORT_FORM: Final = 127
+_DER_HEAD: Final = 2
+"""Tag and length."""
 
 SUNSPEC_ROLES: Final[Mapping[str, frozenset[int]]] = {
     "ReadOnlySunSpec": _ALL - WRITING,
@@ -67,10 +69,11 @@ def role_of(connection: ssl.SSLObject) -> str | None:
 
 def _utf8_string(der: bytes) -> str | None:
     """Return a DER UTF8String of up to 127 bytes; None where it is anything else."""
-    if len(der) < 3 or der[0] != _UTF8_STRING or der[1] >= _LONG_LENGTH or len(der) != 2 + der[1]:  # noqa: PLR2004 - tag, length, one letter
+    head, text = der[:_DER_HEAD], der[_DER_HEAD:]
+    if not text or len(text) > _LONGEST_SHORT_FORM or head != bytes((_UTF8_STRING, len(text))):
         return None
     try:
-        return der[2:].decode()
+        return text.decode()
     except UnicodeDecodeError:
         return None
 

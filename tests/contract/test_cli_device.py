@@ -238,6 +238,12 @@ def test_watch_writes_a_line_for_every_period_where_there_is_no_terminal(meter: 
     assert lines[-1]["signals"]["p_kw"]["age_s"] < 5.0
 
 
+def test_watch_of_a_device_that_never_answers_ends_with_1() -> None:
+    result = twin("watch", "generic_meter", "--host", "127.0.0.1:1", "--poll-s", "0.1", "--seconds", "0.5")
+    assert result.exit_code == 1
+    assert "never answered" in result.output
+
+
 def test_watch_ends_well_on_ctrl_c(meter: Served) -> None:
     line = [sys.executable, "-m", "twin", "device", "watch", meter.map, *meter.where, "--poll-s", "0.1"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
@@ -374,7 +380,7 @@ def test_check_without_write_writes_nothing_and_says_so(meter: Served, tmp_path:
         (["--out", "report.txt"], 2, "must end in .json"),
         (["--meter", "generic_meter"], 2, "write MAP@HOST"),
         (["--serial", "SN-1"], 1, SERIAL),
-        (["--write", "--limit", "p_limit_kw=1:5", "--confirm", "SN-1"], 2, f"{SERIAL} answers"),
+        (["--write", "--limit", "p_limit_kw=1:5", "--confirm", "SN-1"], 2, f"answers ({SERIAL})"),
         (["--write", "--limit", "p_limit_kw=1:5"], 2, "nobody is there to confirm"),
     ],
 )
@@ -403,3 +409,29 @@ def test_check_that_is_interrupted_releases_the_device_and_ends_with_130(inverte
     points = answer("read", inverter.map, *inverter.where, "--point", "123.WMaxLim_Ena")["points"]
     enabled = next(point for point in points if point["name"] == "123.WMaxLim_Ena")
     assert enabled["value"] == 0.0
+
+
+@pytest.mark.usefixtures("guardians")
+def test_a_person_who_types_another_serial_number_lets_nothing_be_written(inverter: Served) -> None:
+    ours, theirs = pty.openpty()
+    line = [
+        sys.executable,
+        "-m",
+        "twin",
+        "device",
+        "check",
+        inverter.map,
+        *inverter.where,
+        "--write",
+        "--limit",
+        "p_limit_kw=1:5",
+    ]
+    with subprocess.Popen(line, stdin=theirs, stderr=subprocess.PIPE, text=True) as process:
+        os.close(theirs)
+        os.write(ours, b"SN-0000\n")
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(20) == 2
+    os.close(ours)
+    assert "Somebody must be able to switch it off" in said
+    assert "SN-0000 is not the serial number that answers" in said

@@ -210,6 +210,33 @@ def test_a_strategy_that_hangs_loses_the_device_and_then_the_run(lab: Bench, inv
     assert stored(lab, RunStatus.UNFINISHED) >= 1
 
 
+def test_a_run_that_sleeps_loses_the_device_and_does_not_arm_it_again(lab: Bench, inverter: Inverter) -> None:
+    with lab.started("live", lab.scenario(), *ARMED) as run:
+        guardians = limited(lab, inverter, run)
+        run.process.send_signal(signal.SIGSTOP)
+        let_go(inverter, within_s=FEED_TIMEOUT_S + stated_s("a step hangs"), since_s=time.monotonic())
+        run.process.send_signal(signal.SIGCONT)
+        seen = n_finished(lab)
+        until(lambda: n_finished(lab) > seen + 2, "the run goes on")
+        assert inverter.is_marked, "although the strategy still asks for the limit"
+        run.interrupt()
+        assert run.ended()[0] == 130
+        nobody_writes(inverter, guardians)
+    invalid = RunReader(lab.run_folder).manifest.strategies["limiter"].invalid
+    assert any("Roof: was disarmed during the run" in reason for reason in invalid)
+
+
+def test_a_run_that_waits_for_its_device_can_be_interrupted(lab: Bench, inverter: Inverter) -> None:
+    inverter.process.kill()
+    inverter.process.wait()
+    with lab.started("live", lab.scenario(), *ARMED) as run:
+        until(lambda: bool(run.guardians), "the guardian looks for the device")
+        run.interrupt()
+        code, said = run.ended(within_s=15.0)  # without it the run would wait for 30 s
+    assert code == 130
+    assert "interrupted" in said
+
+
 def test_a_full_disk_lets_go_of_the_device_and_what_is_stored_is_readable(
     lab: Bench, inverter: Inverter
 ) -> None:

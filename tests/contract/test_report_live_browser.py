@@ -1,7 +1,6 @@
 """Real time in the report of a run with an emulated inverter and battery, as a document and in a browser."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from outside import lacking
 from playwright.sync_api import Page, sync_playwright
 
 from twin import RunOptions, load_scenario, run
@@ -142,9 +142,7 @@ def test_the_report_stays_small(folder: Path) -> None:
 @pytest.fixture(name="page", scope="module")
 def _page(folder: Path) -> Iterator[Page]:
     if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium is missing on CI; install the package chromium")
-        pytest.skip("chromium is not installed")
+        lacking("chromium is not installed: install the package chromium")
     report = write_report(folder)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -15,7 +15,7 @@ from hil_adapters.acceptance.results import AcceptanceResult, CheckResult, Outco
 from hil_adapters.acceptance.suite import run_acceptance
 from hil_adapters.guard.messages import Limits
 from hil_adapters.wire.base import Table, TcpTarget
-from hil_adapters.wire.pdu import Refusal
+from hil_adapters.wire.codes import Refusal
 from hil_adapters.wire.server import ModbusServer
 
 __all__ = [
@@ -168,3 +168,13 @@ class FlakyBank(FollowingBank):
         if self.reads % 10 == 0:
             raise Refusal(_FAILURE)
         return super().read(unit, table, address, count)
+
+
+@dataclass
+class MuteBank(FollowingBank):
+    """Has no power to tell."""
+
+    def read(self, unit: int, table: Table, address: int, count: int) -> list[int]:
+        """Return registers; the one of power holds the sign for a missing value."""
+        found = super().read(unit, table, address, count)
+        return [0x7FFF if address + at == POWER else value for at, value in enumerate(found)]

@@ -25,7 +25,7 @@ import pytest
 from hil_adapters.guard.link import GuardianLink
 from hil_adapters.guard.messages import DeviceConfig, GuardianConfig, GuardState, Image, SetPoints
 from hil_adapters.wire.base import Peer, Table, TcpTarget
-from hil_adapters.wire.pdu import Refusal
+from hil_adapters.wire.codes import Refusal
 from hil_adapters.wire.server import ModbusServer
 
 __all__ = [
@@ -164,6 +164,8 @@ class InverterBank:
         self.registers[LIMIT] = 100
         self.refused: set[int] = set()
         """Registers to which every write is answered with an exception."""
+        self.ignored: set[int] = set()
+        """Registers to which writes are confirmed and not carried out."""
 
     def text(self, address: int, text: str) -> None:
         """Put a text of 8 registers."""
@@ -190,6 +192,8 @@ class InverterBank:
         if address == LIMIT and values[0] > 100:
             raise Refusal(_ILLEGAL_VALUE)
         self._revert()
+        if address in self.ignored:
+            return
         self.registers[address : address + len(values)] = values
         self._armed_s = self._clock()
 
@@ -235,6 +239,10 @@ class Rig:
     def refuse(self, address: int) -> None:
         """Answer every later write to a register with an exception."""
         self._say({"refuse": address})
+
+    def ignore(self, address: int) -> None:
+        """Confirm every later write to a register and do nothing."""
+        self._say({"ignore": address})
 
     def _say(self, order: dict[str, Any]) -> None:
         stream: IO[str] | None = self.process.stdin
@@ -365,6 +373,9 @@ async def _serve(log: IO[str], port: int, serial: str) -> None:
         order = json.loads(line)
         if "refuse" in order:
             bank.refused.add(order["refuse"])
+            continue
+        if "ignore" in order:
+            bank.ignored.add(order["ignore"])
             continue
         bank.registers[order["address"]] = order["value"]
     await server.stop()

@@ -2,18 +2,25 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
-__all__ = ["program"]
+__all__ = ["lacking", "program"]
 
 
 def program(name: str) -> str:
     """Return the path of an outside program; without it skip the test, or fail it where CI=true."""
     path = shutil.which(name)
-    if path is not None:
-        return path
-    text = f"{name} is not installed: install it with the package manager of your system to run this test"
+    if path is None:
+        lacking(
+            f"{name} is not installed: install it with the package manager of your system to run this test"
+        )
+    return path
+
+
+def lacking(text: str) -> NoReturn:
+    """Skip the test because of what this computer lacks, or fail it where CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(text)
     pytest.skip(text)

@@ -15,8 +15,9 @@ from hil_adapters.maps.schema import LinkDefaults, Point
 from hil_adapters.sunspec.definitions import GroupDefinition, model_definition
 from hil_adapters.wire.answering import serve
 from hil_adapters.wire.base import LinkStatistics, ModbusLink, Peer, Table, Target, TcpTarget
+from hil_adapters.wire.codes import Refusal
 from hil_adapters.wire.links import open_link
-from hil_adapters.wire.pdu import Refusal, check_answer
+from hil_adapters.wire.pdu import check_answer
 from hil_adapters.wire.server import ModbusServer
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +127,12 @@ def test_the_page_shows_every_check_and_the_step_without_anything_from_elsewhere
     assert page.count("<polyline") >= 2
     assert "http" not in page
     assert "<script" not in page
+
+
+def test_what_a_device_says_is_text_on_the_page_and_nothing_else(good: Run) -> None:
+    page = html_page(replace(good.result, events=("<script>alert(1)</script>",)))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
 
 
 def test_the_frames_and_samples_of_the_test_are_kept(good: Run) -> None:

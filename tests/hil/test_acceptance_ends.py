@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance_rig import FollowingBank, ListeningBank, accepted, limited_map, options_for, serving
+from acceptance_rig import FollowingBank, accepted, limited_map, options_for, serving
 from guard_rig import ENABLED, LIMIT, RATED_KW, guard_place
 
 from hil_adapters.acceptance.results import Outcome
@@ -101,19 +101,3 @@ def test_limits_with_a_ramp_are_kept_to_while_a_step_is_tried(place: Path) -> No
     for first, second in steps:
         change_kw = abs(second["values"][0] - first["values"][0]) / 100.0 * RATED_KW
         assert change_kw <= 2.0 * max(second["at_s"] - first["at_s"], 0.0) + 0.06
-
-
-def test_a_watchdog_that_counts_any_request_is_proven_by_silence(place: Path) -> None:
-    file = limited_map(
-        place,
-        ("kind: timer, point: limit_timer,", "kind: traffic,"),
-        ("      - {point: limit_timer, from_watchdog: true}\n", ""),
-        ("  limit_timer: {low: 1, high: 600, class: volatile}\n", ""),
-    )
-    run = accepted(place, ListeningBank(), map_file=file)
-    check = run.check("watchdog of p_limit_kw")
-    assert check.outcome is Outcome.PASSED, check.text
-    proof = run.result.report.watchdog["p_limit_kw"]
-    assert proof.released_after_s is not None
-    assert 1.0 <= proof.released_after_s <= 3.5
-    assert run.result.passed

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acceptance_rig import FlakyBank, FollowingBank, accepted, limited_map, options_for, serving
+from acceptance_rig import FlakyBank, FollowingBank, MuteBank, accepted, limited_map, options_for, serving
 from guard_rig import ENABLED, LIMIT, guard_place
 
 from hil_adapters.acceptance.options import MeterOptions
@@ -20,15 +20,6 @@ def place() -> Iterator[Path]:
     patch = pytest.MonkeyPatch()
     with patch.context() as inside, guard_place(inside) as folder:
         yield folder
-
-
-def test_a_device_that_holds_its_set_point_for_ever_must_not_be_armed(place: Path) -> None:
-    run = accepted(place, FollowingBank(holds_for_ever=True))
-    check = run.check("watchdog of p_limit_kw")
-    assert (check.outcome, check.value) == (Outcome.FAILED, "held")
-    assert not run.result.passed
-    assert run.result.report.watchdog["p_limit_kw"].released_after_s is None
-    assert run.bank.registers[ENABLED] == 0, "the guard let go of it"
 
 
 def test_a_device_that_does_not_follow_its_limit_fails_the_step_and_is_released(place: Path) -> None:
@@ -114,3 +105,18 @@ def test_a_device_that_fails_now_and_then_fails_the_check_of_errors_and_not_the_
     assert run.bank.log == []
     assert run.check("errors").outcome is Outcome.FAILED
     assert run.check("identity").outcome is Outcome.PASSED
+
+
+def test_a_point_without_a_value_matters_only_where_it_is_needed(place: Path) -> None:
+    missing = "missing: [0x7FFF], "
+    temperature = ("address: 23, type: int16, ", f"address: 23, type: int16, {missing}")
+    power = ("address: 22, type: int16, ", f"address: 22, type: int16, {missing}")
+    bank = FollowingBank()
+    bank.registers[23] = 0x7FFF
+    run = accepted(place, bank, map_file=limited_map(place, temperature), confirmation=None)
+    assert run.result.passed
+    assert "signals without a value: temp_degc" in run.check("values").text
+    blind = MuteBank()
+    run = accepted(place, blind, map_file=limited_map(place, power), confirmation=None)
+    assert "power_w must have one" in run.check("values").text
+    assert not run.result.passed

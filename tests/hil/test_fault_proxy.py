@@ -27,10 +27,10 @@ from hil_adapters.wire.base import (
     Target,
     TcpTarget,
 )
+from hil_adapters.wire.codes import Refusal
 from hil_adapters.wire.framing import rtu_frame
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import (
-    Refusal,
     mask_request,
     read_request,
     read_values,

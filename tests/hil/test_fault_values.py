@@ -10,9 +10,10 @@ from hil_adapters.faults.bank import FaultyBank
 from hil_adapters.faults.catalogue import Fault
 from hil_adapters.faults.plan import FaultPlan
 from hil_adapters.faults.rules import script_from
+from hil_adapters.wire.answering import serve
 from hil_adapters.wire.base import Peer, Table
 from hil_adapters.wire.codes import ExceptionCode, Refusal
-from hil_adapters.wire.pdu import device_id_request, serve
+from hil_adapters.wire.pdu import device_id_request
 
 ME = Peer(address="test")
 

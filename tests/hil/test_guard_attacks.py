@@ -171,6 +171,23 @@ def test_a_trip_in_the_middle_of_a_dry_run_writes_nothing(place: Path, rig: Rig)
     assert rig.writes() == []
 
 
+# ---------------------------------------------------------------------- sleep
+
+
+async def looked_for_sleep(config: GuardianConfig) -> list[bool]:
+    asleep_s = 0.0
+    with assembled(config) as devices:
+        Guardian(config, devices, clock_with_sleep=lambda: time.monotonic() + asleep_s)
+        guard = devices.guards["roof"]
+        seen = [guard.has_slept()]
+        asleep_s = 3600.0
+        return [*seen, guard.has_slept(), guard.has_slept()]
+
+
+def test_sleep_is_seen_at_the_next_frame_and_not_forgotten_before_it_was_acted_on(place: Path) -> None:
+    assert asyncio.run(looked_for_sleep(config_for(place, 1))) == [False, True, True]
+
+
 # ---------------------------------------------------------------------- places
 
 

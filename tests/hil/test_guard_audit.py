@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from outside import lacking
 
 from hil_adapters.errors import GuardianError, RecordingError
 from hil_adapters.guard.audit import Audit
@@ -120,7 +121,7 @@ def test_the_reserve_takes_the_safe_state_where_the_disk_itself_is_full(tmp_path
         ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(tmp_path)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip("a small file system cannot be mounted here: it takes a privileged user")
+        lacking("a small file system cannot be mounted here: it takes a privileged user")
     try:
         audit = Audit(tmp_path)
         with (tmp_path / "other").open("wb", buffering=0) as other:
@@ -165,6 +166,26 @@ def test_an_event_is_told_once_for_as_long_as_its_cause_lasts() -> None:
     assert events.take() == ()
     events.settle("limit")
     assert events.tell_once("limit", "clamped")
+
+
+def test_texts_with_numbers_of_their_own_do_not_fill_the_events() -> None:
+    events = Events()
+    for number in range(100):
+        events.tell_once("clamp", f"clamped to {number}")
+        events.tell_first("step", f"step {number} is late")
+    told = events.take()
+    assert sum("clamped" in text for text in told) == 20
+    assert [text for text in told if "late" in text] == ["step 0 is late"]
+    events.settle("step")
+    assert events.tell_first("step", "step 100 is late")
+
+
+def test_two_causes_that_take_turns_are_each_told_once() -> None:
+    events = Events()
+    for _ in range(50):
+        events.tell_once("note", "the limit is clamped")
+        events.tell_once("note", "the set-point is clamped")
+    assert events.take() == ("the limit is clamped", "the set-point is clamped")
 
 
 # ---------------------------------------------------------------------- messages

@@ -18,10 +18,12 @@ from hil_adapters.guard.rules import (
     admit_constant,
     admit_point,
     command_range,
+    held_between,
     measured_breach,
     narrow_by_soc,
     ramp_allowance,
     ramp_start,
+    unknown_bound,
 )
 from hil_adapters.maps.schema import Waiver, Watchdog, WriteClass, WriteRules
 from hil_adapters.samples import NOTHING, Quality, Sample
@@ -150,6 +152,37 @@ def test_whatever_is_asked_what_is_admitted_lies_within_every_limit(
     if isinstance(verdict, Accepted):
         assert lab.low <= verdict.value <= lab.high
         assert abs(verdict.value) <= rated
+
+
+@settings(deadline=None)
+@given(
+    ends=st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)),
+    step=st.sampled_from((0.001, 0.01, 0.1, 1.0, 10.0)),
+    offset=st.sampled_from((0.0, -32.5, 100.0)),
+    asked=st.floats(-2e4, 2e4),
+)
+def test_what_is_rounded_to_a_register_stays_within_the_ends_that_were_narrowed_for_it(
+    ends: tuple[float, float], step: float, offset: float, asked: float
+) -> None:
+    low, high = held_between(min(ends), max(ends), step=step, offset=offset)
+    if low <= high:
+        held = round((min(max(asked, low), high) - offset) / step) * step + offset
+        assert min(ends) - 1e-6 <= held <= max(ends) + 1e-6
+
+
+def test_an_end_that_a_register_holds_is_not_lost() -> None:
+    assert held_between(-100.0, 100.0, step=0.1, offset=0.0) == pytest.approx((-100.0, 100.0))
+    assert held_between(0.0, math.inf, step=1.0, offset=0.0) == (0.0, math.inf)
+    assert held_between(0.2, 0.8, step=math.nan, offset=0.0) == (0.2, 0.8)
+    assert held_between(-math.inf, 46.66, step=1.0, offset=0.0) == (-math.inf, 46.0)
+
+
+def test_a_bounded_signal_counts_as_known_only_with_a_good_value() -> None:
+    limits = {"temp_degc": Limits(low=0.0, high=60.0), "p_limit_kw": Limits(low=0.0, high=5.0)}
+    good = Sample(value=20.0, quality=Quality.GOOD, received_s=1.0)
+    assert unknown_bound(limits, {"temp_degc": good}) is None
+    stale = Sample(value=20.0, quality=Quality.STALE, received_s=1.0)
+    assert "temp_degc" in str(unknown_bound(limits, {"temp_degc": stale}))
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """What must never happen, tried on a guardian process and the device that it commands."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import pytest
 from guard_rig import (
+    BATTERY_TEXT,
     ENABLED,
     LIMIT,
     MAP_TEXT,
     SERIAL,
+    SET_ENABLED,
+    SET_W,
+    TIMER,
     Feeder,
     Rig,
     armed,
@@ -30,10 +35,12 @@ from guard_rig import (
     written_map,
 )
 
+from hil_adapters.guard.assembling import assembled
 from hil_adapters.guard.calling import ask, call, dial
 from hil_adapters.guard.encoding import pack
+from hil_adapters.guard.guardian import Guardian
 from hil_adapters.guard.link import started_guardian
-from hil_adapters.guard.messages import GuardState, Limits, SetPoints
+from hil_adapters.guard.messages import GuardianConfig, GuardState, Image, Limits, SetPoints
 from hil_adapters.samples import Quality
 
 FEEDER_TIMEOUT_S = 2.0
@@ -184,7 +191,7 @@ def test_a_feeder_that_repeats_old_steps_is_told_once(place: Path, rig: Rig) -> 
         feeder = armed(link)
         feeder.step = 1000
         feeder.feed(p_limit_kw=2.0)
-        events = []
+        events: list[str] = []
         for step in range(200):
             events += link.exchange(SetPoints(step=step, expires_s=5.0, values={})).events
         assert sum("is not newer" in event for event in events) <= 2
@@ -245,6 +252,95 @@ def test_releasing_in_between_does_not_get_around_the_shortest_time_between_two_
         assert min(later - earlier for earlier, later in itertools.pairwise(at_s)) > 1.5
 
 
+# ---------------------------------------------------------------------- the device
+
+
+def test_without_a_timer_that_reads_back_no_set_point_follows(place: Path, rig: Rig) -> None:
+    rig.ignore(TIMER)
+    with started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: state_of(image) is GuardState.TRIPPED, "tripped", p_limit_kw=2.0)
+        told(feeder, "limit_timer holds 0 after 2 was written")
+    assert LIMIT not in {write["address"] for write in rig.writes()}
+
+
+def test_a_timer_that_stops_being_kept_trips_and_lets_go(place: Path, rig: Rig) -> None:
+    with started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        rig.put(TIMER, 0)
+        rig.ignore(TIMER)
+        feeder.feed_until(lambda image: state_of(image) is GuardState.TRIPPED, "tripped", p_limit_kw=2.0)
+        told(feeder, "safe state reached")
+        assert (rig.writes()[-1]["address"], rig.writes()[-1]["values"]) == (ENABLED, [0])
+
+
+def test_a_rating_that_aged_while_the_device_was_away_is_read_again_before_it_counts(place: Path) -> None:
+    written_map(place, MAP_TEXT.replace("unit: W, group: once", "unit: W, group: slow"))
+    with running_inverter(place) as rig, started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force", p_limit_kw=2.0)
+        rig.process.send_signal(signal.SIGSTOP)
+
+        def aged(image: Image) -> bool:
+            return image.devices["roof"].signals["p_rated_kw"].quality is Quality.STALE
+
+        until(lambda: aged(feeder.feed(p_limit_kw=2.0)), "the rating is stale", timeout_s=40.0)
+        rig.process.send_signal(signal.SIGCONT)
+        feeder.feed_until(lambda image: commanded(image) == 2.0, "in force again", p_limit_kw=2.0)
+    assert not [event for event in feeder.events if "stale" in event]
+
+
+async def flapping(config: GuardianConfig, *, for_s: float) -> None:
+    with assembled(config) as devices:
+        guardian = Guardian(config, devices, clock_with_sleep=time.monotonic)
+        life = asyncio.create_task(guardian.run())
+        guard, session, step = devices.guards["roof"], devices.sessions["roof"], 0
+        async with asyncio.timeout(20.0):
+            while True:
+                if guard.states.state is GuardState.ARMED:
+                    break
+                await asyncio.sleep(0.02)
+        began_s = time.monotonic()
+        while (now_s := time.monotonic()) - began_s < for_s:
+            step += 1
+            devices.feed.finished(step, sent_s=now_s, expires_s=60.0, now_s=now_s)
+            guard.offer({"p_limit_kw": 0.0}, expires_s=now_s + 60.0, step=step)
+            if step % 8 == 0:
+                await session.give_up("the line flaps")
+            await asyncio.sleep(0.05)
+        guardian.end("the test is over")
+        await life
+
+
+def test_a_connection_that_flaps_does_not_make_a_ramp_steeper(place: Path, rig: Rig) -> None:
+    # 0.5 kW/s are 10 % of the rating a second
+    limits = {"p_limit_kw": Limits(low=0.0, high=5.0, ramp_per_s=0.5)}
+    asyncio.run(flapping(config_for(place, rig.port, limits=limits), for_s=4.0))
+    written = [(write["at_s"], write["values"][0]) for write in rig.writes() if write["address"] == LIMIT]
+    began_s, _ = written[0]
+    assert len(written) > 4
+    for at_s, percent in written:
+        assert 100 - percent <= 10.0 * (at_s - began_s + 1.0) + 1.0
+
+
+def test_a_safe_value_that_is_not_zero_is_what_remains(place: Path) -> None:
+    written_map(place, BATTERY_TEXT.replace("safe: 0", "safe: 1500"))
+    with running_inverter(place) as rig, started_guardian(config_for(place, rig.port)) as link:
+        feeder = armed(link)
+        feeder.feed_until(
+            lambda image: image.devices["roof"].commanded.get("p_set_kw") == -3.0, "in force", p_set_kw=-3.0
+        )
+        link.trip("e-stop")
+        n_writes = len(rig.writes())
+        assert [(w["address"], w["values"]) for w in rig.writes()[-2:]] == [
+            (SET_W, [1500]),
+            (SET_ENABLED, [1]),
+        ]
+        assert link.stop().devices["roof"].released
+        assert len(rig.writes()) == n_writes
+
+
 # ---------------------------------------------------------------------- what a guardian tells before there is a device
 
 
@@ -277,4 +373,6 @@ def test_a_cause_that_changes_is_told_again_and_none_is_left_when_the_device_is_
             assert feeder.image.devices["roof"].trouble == ""
             rig.process.send_signal(signal.SIGKILL)
             rig.process.wait()
-            feeder.look_until(lambda image: "cannot connect" in image.devices["roof"].trouble, "refused again")
+            feeder.look_until(
+                lambda image: "cannot connect" in image.devices["roof"].trouble, "refused again"
+            )

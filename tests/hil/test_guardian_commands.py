@@ -24,7 +24,7 @@ from guard_rig import (
     told,
     until,
 )
-from outside import program
+from outside import lacking, program
 
 from hil_adapters.errors import GuardError
 from hil_adapters.guard.calling import ask, dial
@@ -86,7 +86,7 @@ def test_every_write_of_the_wire_is_in_the_audit_as_tshark_sees_it(place: Path, 
             if "Capturing on" in line:
                 break
         else:
-            pytest.skip("capturing is not permitted here")
+            lacking("capturing is not permitted here: give dumpcap its capabilities, or run as root")
         # the line comes before the capture stands; traffic of ours shows when it does
         until(lambda: knock(rig.port) and file.exists() and file.stat().st_size > 1000, "the capture stands")
         with started_guardian(config_for(place, rig.port)) as link:

@@ -10,7 +10,6 @@ from hil_adapters.maps.binding import (
     PointWrite,
     carriers_of,
     command_writes,
-    points_of,
     release_writes,
     resolve,
     safe_writes,
@@ -217,7 +216,6 @@ def test_the_first_candidate_that_the_device_has_is_taken_and_the_rest_is_named(
     assert found.signals["p_kw"].point == "w"
     assert found.identity == {"serial": "soc"}
     assert unresolved(discovered()) == ("signal q_kvar", "identity model")
-    assert points_of(found) == ("w", "rating", "soc")
 
 
 def test_a_command_without_all_of_its_points_falls_to_an_alternative_or_away():

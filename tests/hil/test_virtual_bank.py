@@ -16,7 +16,7 @@ from hil_adapters.virtual.bank import DeviceBank, UnitBank
 from hil_adapters.virtual.registers import RegisterStore
 from hil_adapters.virtual.sunspec_ratings import LIMITS
 from hil_adapters.wire.base import Table
-from hil_adapters.wire.pdu import Refusal
+from hil_adapters.wire.codes import Refusal
 
 
 @pytest.fixture

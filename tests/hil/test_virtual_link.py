@@ -84,6 +84,26 @@ def test_a_host_that_is_stopped_does_not_block_the_run_and_is_ended() -> None:
         os.kill(host.pid, signal.SIGCONT)
 
 
+def test_the_host_ends_where_the_run_was_killed_in_the_middle_of_a_line() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "twin.virtual.host_main"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as host:
+        try:
+            assert host.stdin is not None
+            assert host.stdout is not None
+            host.stdin.write(host_of(pv()).model_dump_json() + "\n")
+            host.stdin.flush()
+            assert host.stdout.readline().startswith('{"ports"')
+            _, said = host.communicate('{"pv": {"vm_p', timeout=PATIENCE_S)
+        finally:
+            host.kill()
+    assert (host.returncode, said) == (0, "the run was killed while it said what surrounds the devices\n")
+
+
 def test_the_host_outlives_a_ctrl_c_of_the_run_and_ends_with_it() -> None:
     code = (
         "import sys, time\n"

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from modbus_peers import AddressBank, PlainBank
 
 from hil_adapters.errors import ExceptionReplyError, ProtocolViolationError
+from hil_adapters.wire.answering import serve
 from hil_adapters.wire.base import Peer, Table
+from hil_adapters.wire.codes import Refusal
 from hil_adapters.wire.pdu import (
-    Refusal,
     check_answer,
     describe,
     device_id_objects,
@@ -17,7 +18,6 @@ from hil_adapters.wire.pdu import (
     read_request,
     read_values,
     read_write_request,
-    serve,
     write_request,
 )
 

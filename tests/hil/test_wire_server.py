@@ -10,6 +10,7 @@ from modbus_peers import PATIENCE_S, AddressBank, Frames, PlainBank, outcome, un
 
 from hil_adapters.errors import LinkLostError
 from hil_adapters.wire.base import Cut, Direction, RtuOverTcpTarget, Send, Table, TcpTarget
+from hil_adapters.wire.clients import AllowedClients
 from hil_adapters.wire.framing import MbapFramer, mbap_frame, parse_mbap, rtu_frame
 from hil_adapters.wire.links import open_link
 from hil_adapters.wire.pdu import read_request, read_values, write_request
@@ -221,7 +222,7 @@ def test_only_listed_addresses_may_connect(allow, turned_away):
     ],
 )
 def test_without_a_list_only_this_machine_may_connect(address, allow, may):
-    assert ModbusServer(PlainBank(), allow=allow)._may_connect(address) is may
+    assert AllowedClients(allow).holds(address) is may
 
 
 def test_a_port_that_is_taken_is_refused_in_words():

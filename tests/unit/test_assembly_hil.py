@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -288,6 +289,53 @@ def test_what_does_not_fit_is_told_at_its_place(
     )
     assert message is not None, found
     assert len(found) == (3 if "sunspec_pv" in entry and "kind: battery" in entry else 1)
+
+
+class Blocked:
+    """An importer that has none of the packages of the extra ``hil``."""
+
+    packages = ("serial", "sunspec2", "cryptography")
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        del path, target
+        if name.partition(".")[0] in self.packages:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def block_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] in Blocked.packages]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "meta_path", [Blocked(), *sys.meta_path])
+
+
+@pytest.mark.parametrize(
+    ("entry", "needed"),
+    [
+        (written(PV_ENTRY, "virtual"), "pyserial and pysunspec2"),
+        (written(BATTERY_ENTRY, "hardware"), "pyserial and pysunspec2"),
+        (
+            written(BATTERY_ENTRY, "hardware", ", tls: {authority: a.pem, certificate: c.pem, key: k.pem}"),
+            "pyserial and pysunspec2 and cryptography",
+        ),
+    ],
+    ids=["virtual SunSpec device", "real SunSpec device", "real device with certificates"],
+)
+def test_without_the_extra_of_hardware_a_device_on_the_wire_says_which_extra_to_install(
+    mistakes: Mistakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, needed: str
+) -> None:
+    for name in ("a.pem", "c.pem", "k.pem"):
+        (tmp_path / name).write_text("")
+    block_the_extra(monkeypatch)
+    [(where, message)] = mistakes(entry)
+    assert where == "devices[1]"
+    assert f'need {needed}; install it with: pip install "gemello[hil]"' in message
+
+
+def test_without_the_extra_of_hardware_the_same_device_runs_offline(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block_the_extra(monkeypatch)
+    assert not build(written(PV_ENTRY, "model")).hil
 
 
 def test_two_entries_cannot_mean_one_real_device(shelf: Shelf) -> None:

@@ -278,7 +278,7 @@ def test_only_the_devices_of_a_host_are_told_to_it() -> None:
         expires_s=1.0,
     )
     for name, vm_pu in (("a", 1.0), ("b", 1.1)):
-        exchange.hand_over(name, step=0, commands={}, world={"vm_pu": vm_pu})
+        exchange.hand_over(name, commands={}, world={"vm_pu": vm_pu})
     exchange.finish_step(0)
     assert {name: host.told for name, host in hosts.items()} == {
         "a": [{"a": {"vm_pu": 1.0}}],

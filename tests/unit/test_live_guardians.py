@@ -112,3 +112,22 @@ def test_a_device_that_is_only_read_was_never_armed_and_a_trip_is_told_as_such()
     exchange.image("Roof", step=2)
     assert list(exchange.tripped) == ["Roof"]
     assert not exchange.disarmed
+
+
+@pytest.mark.parametrize("after", [GuardState.TRIPPED, GuardState.READ_ONLY])
+def test_the_source_of_a_device_that_is_not_commanded_any_more_stays_where_it_is(after):
+    class World:
+        def __init__(self):
+            self.told = []
+
+        def world(self, values):
+            self.told.append(dict(values))
+
+    link, source = Saying(GuardState.ARMED), World()
+    exchange = HilExchange(HilPlan(slots=(slot(),)), link, worlds=[(source, ["Roof"])], expires_s=1.0)
+    for step, state in enumerate((GuardState.ARMED, after)):
+        link.image = Saying(state).image
+        exchange.image("Roof", step=step)
+        exchange.hand_over("Roof", commands={}, world={"vm_pu": 1.0})
+        exchange.finish_step(step)
+    assert source.told == [{"Roof": {"vm_pu": 1.0}}, {}]

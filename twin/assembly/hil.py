@@ -4,19 +4,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hil_adapters.device.poller import SLOW_EVERY
 from hil_adapters.errors import MapError, SourceError
 from hil_adapters.grid_source.base import SourceLimits
 from hil_adapters.grid_source.commands import load_command_set
 from hil_adapters.guard.messages import Limits, TlsFiles
 from hil_adapters.maps.loader import load_map, map_file
-from hil_adapters.maps.plan import read_plan
-from hil_adapters.maps.schema import Access, RegisterMap
+from hil_adapters.maps.plan import group_plan
+from hil_adapters.maps.schema import Group, RegisterMap, candidates
 from hil_adapters.wire.base import Parity, RtuOverTcpTarget, SerialTarget, Target, TcpTarget
 from twin.assembly.drafts import BlockDraft, EntryError
 from twin.assembly.hil_inside import Inside, emulated_devices
 from twin.assembly.hil_slopes import slopes_of
 from twin.errors import InputError
 from twin.hil import HilSlot, SourceConfig, WirePlan
+from twin.installed import Package, require_hil
 from twin.missing_data import SignalPolicy, Then
 from twin.plant import BlockPlan
 from twin.scenario.marks import Problem, closest
@@ -34,8 +36,6 @@ _COMMANDS: Mapping[str, tuple[str, ...]] = {
 """Commands by kind; the first that the map has is used."""
 _NEEDED: Mapping[str, tuple[str, ...]] = {"battery": ("p_kw", "soc")}
 _POWERS = ("p_kw", "q_kvar")
-_SLOW_EVERY = 10
-"""The slow values of a device are read every tenth time."""
 _FRESH_PERIODS = 3
 """A reading is live for this many periods."""
 _HOLD_POWER_S, _HOLD_STATE_S = 10.0, 60.0
@@ -56,9 +56,11 @@ def on_wire(
 
     Raises:
         EntryError: with every mistake; paths start at the entry.
+        InputError: a package is not installed.
     """
     spec = _modbus_of(draft)
     register_map, file = _map(spec, base_dir)
+    require_hil(_packages(spec, register_map))
     joint = _Joint(draft, spec, register_map, inside, poll_s=poll_s)
     problems = list(joint.problems())
     if problems:
@@ -93,16 +95,11 @@ class _Joint:
         known = {name for name in wanted if name in register_map.signals and name in inside.outputs}
         self.signals = tuple(name for name in dict.fromkeys(wanted) if name in known)
         fast_s = max(poll_s, self._reading_s("fast"))
-        self._period_s = {"fast": fast_s, "slow": max(_SLOW_EVERY * fast_s, self._reading_s("slow"))}
+        self._period_s = {"fast": fast_s, "slow": max(SLOW_EVERY * fast_s, self._reading_s("slow"))}
 
-    def _reading_s(self, group: str) -> float:
+    def _reading_s(self, group: Group) -> float:
         """Return the time that a map takes for its own pauses between the requests of a group [s]."""
-        names = [
-            point.name
-            for point in self.map.points
-            if point.group == group and point.access is not Access.WRITE
-        ]
-        return len(read_plan(self.map, names)) * self.map.link.min_interval_s
+        return len(group_plan(self.map, group)) * self.map.link.min_interval_s
 
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit; paths start at the entry."""
@@ -151,8 +148,7 @@ class _Joint:
 
     def _is_fast(self, signal: str) -> bool:
         """Return whether a signal is read in every period; of discovered points only powers are known to be."""
-        point = self.map.signals[signal].point
-        names = (point,) if isinstance(point, str) else point
+        names = candidates(self.map.signals[signal].point)
         groups = {entry.group for entry in self.map.points if entry.name in names}
         return groups == {"fast"} if groups else signal in _POWERS
 
@@ -191,6 +187,14 @@ def _modbus_of(draft: BlockDraft) -> ModbusSpec:
     if not isinstance(spec, ModbusSpec):
         raise InputError("modbus is missing; add modbus: {map: NAME}")
     return spec
+
+
+def _packages(spec: ModbusSpec, register_map: RegisterMap) -> tuple[Package, ...]:
+    """Return what the programs that serve and read the devices import."""
+    found: tuple[Package, ...] = ("pyserial",)
+    if register_map.discovery is not None:
+        found += ("pysunspec2",)
+    return found if spec.tls is None else (*found, "cryptography")
 
 
 def _map(spec: ModbusSpec, base_dir: Path) -> tuple[RegisterMap, Path]:
@@ -242,19 +246,21 @@ def _target(joint: _Joint) -> Target:
             stopbits=line.stopbits,
             turnaround_s=line.turnaround,
         )
-    host = "" if spec.host is None else spec.host
-    if spec.rtu_over_tcp:
-        return RtuOverTcpTarget(host=host, port=link.port if spec.port is None else spec.port)
-    return TcpTarget(host=host, port=link.port if spec.port is None else spec.port)
+    if spec.host is None:
+        raise EntryError(
+            [(("modbus",), "says not where the device is; add host: ADDRESS or line: {path: DEVICE}")]
+        )
+    port = link.port if spec.port is None else spec.port
+    return (RtuOverTcpTarget if spec.rtu_over_tcp else TcpTarget)(host=spec.host, port=port)
 
 
 def _tls(spec: ModbusSpec, base_dir: Path) -> TlsFiles | None:
     if spec.tls is None:
         return None
     return TlsFiles(
-        authority=base_dir / spec.tls.authority,
-        certificate=base_dir / spec.tls.certificate,
-        key=base_dir / spec.tls.key,
+        authority=(base_dir / spec.tls.authority).resolve(),
+        certificate=(base_dir / spec.tls.certificate).resolve(),
+        key=(base_dir / spec.tls.key).resolve(),
     )
 
 
@@ -266,15 +272,16 @@ def _source(spec: ModbusSpec, base_dir: Path) -> SourceConfig | None:
     commands: str | Path = (base_dir / given.commands).resolve() if own else given.commands
     try:
         load_command_set(commands)
-        limits = SourceLimits(
-            nominal_v=given.nominal_v,
-            low_v=given.low_v,
-            high_v=given.high_v,
-            step_v=given.step_v,
-            current_a=given.current_a,
-        )
     except SourceError as error:
         raise EntryError([(("modbus", "grid_source", "commands"), str(error))]) from error
+    # the scenario has refused limits that contradict each other
+    limits = SourceLimits(
+        nominal_v=given.nominal_v,
+        low_v=given.low_v,
+        high_v=given.high_v,
+        step_v=given.step_v,
+        current_a=given.current_a,
+    )
     return SourceConfig(
         host=given.host, port=given.port, commands=commands, limits=limits, at_end=given.at_end
     )

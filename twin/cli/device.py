@@ -26,7 +26,7 @@ from twin.cli.device_target import (
 )
 from twin.cli.options import EXIT_FAILED, Debug, Json
 from twin.cli.shell import guarded
-from twin.errors import InputError
+from twin.errors import InputError, RunError
 
 __all__ = ["device_app"]
 
@@ -44,6 +44,7 @@ device_app.command("serve")(serve_command)
 device_app.command("proxy")(proxy_command)
 
 _LAST_UNIT = 255
+_MODBUS_PORT = 502
 
 
 @device_app.command("maps")
@@ -91,6 +92,7 @@ def scan_command(
     units: Annotated[
         str, typer.Option("--units", metavar="LIST", help="Units to try: 1-10, 71, 126.")
     ] = "1-10",
+    parity: Parity = ParityOption.EVEN,
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=0.05, max=10.0, help="Wait for each answer [s].")
     ] = 0.5,
@@ -101,14 +103,9 @@ def scan_command(
 
     def work() -> int:
         from hil_adapters.acceptance.scanning import UnitFound, scan_units
-        from hil_adapters.errors import LinkError
-        from hil_adapters.wire.targets import parse_target
         from twin import console, console_device
 
-        try:
-            target = parse_target(where)
-        except LinkError as error:
-            raise InputError(str(error)) from error
+        target = Place(host=where, port=None, line=None, parity=parity).target(_MODBUS_PORT)
         tried = _units(units)
 
         async def scan() -> list[UnitFound]:
@@ -202,10 +199,12 @@ def watch_command(
         with wire_errors():
             register_map = load_map(map_)
             target = place.target(register_map.link.port)
-            answered = watch(
-                register_map, target, unit_of(unit, register_map), poll_s=poll_s, seconds=seconds
-            )
-        return 0 if answered else EXIT_FAILED
+            used_unit = unit_of(unit, register_map)
+            if not watch(register_map, target, used_unit, poll_s=poll_s, seconds=seconds):
+                raise RunError(
+                    f"{target}, unit {used_unit}: never answered; check address, unit, cabling and other clients"
+                )
+        return 0
 
     guarded(work, debug=debug)
 

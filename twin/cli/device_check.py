@@ -212,18 +212,20 @@ def _confirmation(identity: "Identity", given: str | None) -> str:
         raise InputError(
             "the device tells no serial number; it cannot be written to (test it with --no-write)"
         )
-    if given is not None:
-        if given != identity.serial:
-            raise InputError(f"--confirm {given}: {identity.serial} answers; check which device this is")
-        return given
-    if not sys.stdin.isatty():
-        raise InputError("nobody is there to confirm writes; run in a terminal or give --confirm SERIAL")
-    typer.echo(
-        "This device will be commanded within the limits given, and left alone to see whether it lets go by itself. "
-        "Somebody must be able to switch it off. Type its serial number to go on:",
-        err=True,
-    )
-    return str(typer.prompt("serial number", err=True))
+    if given is None:
+        if not sys.stdin.isatty():
+            raise InputError("nobody is there to confirm writes; run in a terminal or give --confirm SERIAL")
+        typer.echo(
+            "This device will be commanded within the limits given, and left alone to see whether it lets go by itself. "
+            "Somebody must be able to switch it off. Type its serial number to go on:",
+            err=True,
+        )
+        given = str(typer.prompt("serial number", err=True)).strip()
+    if given != identity.serial:
+        raise InputError(
+            f"{given} is not the serial number that answers ({identity.serial}); nothing was written"
+        )
+    return given
 
 
 def _in_a_name(serial: str | None) -> str:

@@ -55,6 +55,9 @@ Line = Annotated[
 ]
 
 
+_RTU = "rtu:"
+
+
 class ParityOption(StrEnum):
     """Parity of a serial line."""
 
@@ -113,7 +116,7 @@ class Place:
 
         if self.port is not None or self._tls_files() is not None:
             raise InputError("--port and --tls-... go with --host; a serial line has neither")
-        target = parse_target(f"rtu:{line}")
+        target = parse_target(line if line.startswith(_RTU) else f"{_RTU}{line}")
         if isinstance(target, SerialTarget):
             return dataclasses.replace(target, parity=LineParity(self.parity.value))
         return target
@@ -122,6 +125,8 @@ class Place:
         from hil_adapters.wire.base import TcpTarget
         from hil_adapters.wire.targets import parse_target
 
+        if host.startswith(_RTU):
+            return self._serial(host)
         target = parse_target(host)
         says_port = host.rpartition("]")[2].count(":") == 1 or "://" in host
         if says_port and self.port is not None:

@@ -1,5 +1,6 @@
 """The guardians of a run, seen as one, and how its devices are made ready."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +15,9 @@ __all__ = ["GuardianGroup", "arm", "await_readings"]
 
 _FIRST_READING_S = 30.0
 """A device may take this long from the start of the guardian to its first readings [s]."""
+
+
+_ASK_S = 0.05
 
 
 class GuardianGroup:
@@ -42,10 +46,13 @@ def _part(set_points: SetPoints, names: frozenset[str]) -> SetPoints:
     return SetPoints(step=set_points.step, expires_s=set_points.expires_s, values=values)
 
 
-def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
+def await_readings(
+    link: GuardianLink, slots: Sequence[HilSlot], *, stop: threading.Event | None = None
+) -> None:
     """Wait until every device has given every signal that the run cannot do without, and virtual ones may be commanded.
 
     Raises:
+        KeyboardInterrupt: ``stop`` was set meanwhile.
         RunError: one has not in time, or something else answers in the place of a real one, for which nobody need wait; the
             message says why.
     """
@@ -63,12 +70,17 @@ def await_readings(link: GuardianLink, slots: Sequence[HilSlot]) -> None:
                 raise RunError(f"{slot.name}: {seen.trouble}")
         if time.monotonic() > until_s:
             names = ", ".join(slot.name for slot in silent)
-            causes = _causes(silent, image.devices) + told[-3:]
-            heard = f" ({'; '.join(dict.fromkeys(causes))})" if causes else ""
+            causes = _causes(silent, image.devices)
+            # what stands was told as well, when it began
+            causes += [text for text in told if not any(text.endswith(cause) for cause in causes)][-3:]
+            heard = f" ({'; '.join(causes)})" if causes else ""
             raise RunError(
                 f"no readings from {names} within {_FIRST_READING_S:g} s{heard}; try `twin device read` on it"
             )
-        time.sleep(0.05)
+        if stop is None:
+            time.sleep(_ASK_S)
+        elif stop.wait(_ASK_S):
+            raise KeyboardInterrupt
 
 
 def _causes(silent: Sequence[HilSlot], devices: Mapping[str, DeviceImage]) -> list[str]:

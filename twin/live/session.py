@@ -241,7 +241,7 @@ def live_session(
     with ExitStack() as closing:
         closing.enter_context(stop_on_signals(stop))
         exchange = (
-            closing.enter_context(_devices(plan, spec, options, tick_s=tick_s, folder=folder))
+            closing.enter_context(_devices(plan, spec, options, tick_s=tick_s, folder=folder, stop=stop))
             if plan
             else None
         )
@@ -279,7 +279,13 @@ def replay_session(
 
 @contextmanager
 def _devices(
-    plan: HilPlan, spec: LiveSpec, options: LiveOptions, *, tick_s: float, folder: Path
+    plan: HilPlan,
+    spec: LiveSpec,
+    options: LiveOptions,
+    *,
+    tick_s: float,
+    folder: Path,
+    stop: threading.Event,
 ) -> Iterator[HilExchange]:
     """Start host and guardians, arm what may be armed, and wait for the first readings.
 
@@ -316,7 +322,7 @@ def _devices(
                 )
                 link = closing.enter_context(started_guardian(config))
                 guardians.add(link, [slot.name for slot in slots])
-                await_readings(link, slots)
+                await_readings(link, slots, stop=stop)
                 if options.mode is LiveMode.ARMED:
                     arm(link, [slot for slot in slots if slot.is_hardware], options.confirm)
             worlds: list[tuple[WorldSink, list[str]]] = []

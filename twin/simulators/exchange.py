@@ -112,10 +112,8 @@ class HilExchange:
             raise RunError(f"device {device!r}: the guardian does not know it; start the run again")
         return found
 
-    def hand_over(
-        self, device: str, *, step: int, commands: Mapping[str, float], world: Mapping[str, float]
-    ) -> None:
-        """Say what a device is asked for and what surrounds it in this step; :meth:`finish_step` sends it."""
+    def hand_over(self, device: str, *, commands: Mapping[str, float], world: Mapping[str, float]) -> None:
+        """Say what a device is asked for and what surrounds it in the step under way; :meth:`finish_step` sends it."""
         self._commands[device] = dict(commands)
         self._around[device] = dict(world)
 
@@ -131,7 +129,8 @@ class HilExchange:
     def finish_step(self, step: int) -> None:
         """Send what the blocks said in a step that is solved and stored; call it once a step.
 
-        A change of voltage is told as far as the loop gain allows.
+        A change of voltage is told as far as the loop gain allows; none is told to the source of a real device that is not
+        commanded any more.
 
         Raises:
             RunError: the guardian or a host does not answer.
@@ -142,9 +141,15 @@ class HilExchange:
                 around["vm_pu"] = before + self._slots[device].alpha * (around["vm_pu"] - before)
                 self._vm_pu[device] = around["vm_pu"]
         for sink, devices in self._worlds:
-            sink.world({name: self._around[name] for name in devices if name in self._around})
+            sink.world(
+                {name: self._around[name] for name in devices if name in self._around and self._follows(name)}
+            )
         self._take(SetPoints(step=step, expires_s=self._expires_s, values=self._commands))
         self._commands, self._around = {}, {}
+
+    def _follows(self, device: str) -> bool:
+        """Return whether a device is told what surrounds it: the source of a real one stays where it is after a trip."""
+        return not self._slots[device].is_hardware or device not in {*self.tripped, *self.disarmed}
 
     def count(self, device: str, signal: str, choice: Choice) -> None:
         """Take note of what the simulation used for a signal."""

@@ -102,7 +102,6 @@ class HardwareBlock:
             given = dict(zip(self.inputs, inputs[:, device].tolist(), strict=True))
             self._exchange.hand_over(
                 slot.name,
-                step=step,
                 commands={} if self._stood_in[device] else _commands(slot, given),
                 world=_world(slot, given, dt_s=dt_s),
             )

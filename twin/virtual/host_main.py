@@ -74,9 +74,13 @@ async def _host(config: HostConfig, built: Sequence[BuiltDevice]) -> None:
             devices[name].tell(world)
 
     def listen(stdin: IO[str]) -> None:
-        for line in stdin:
-            loop.call_soon_threadsafe(tell, json.loads(line))
-        loop.call_soon_threadsafe(ended.set)
+        try:
+            for line in stdin:
+                loop.call_soon_threadsafe(tell, json.loads(line))
+        except json.JSONDecodeError:
+            sys.stderr.write("the run was killed while it said what surrounds the devices\n")
+        finally:
+            loop.call_soon_threadsafe(ended.set)
 
     def say(ports: Mapping[str, int]) -> None:
         sys.stdout.write(json.dumps({"ports": dict(ports)}) + "\n")

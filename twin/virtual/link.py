@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import IO, Final
 
+from hil_adapters.virtual.amounts import is_amount
 from twin.errors import RunError
 from twin.virtual.config import HostConfig
 
@@ -151,7 +152,12 @@ def _begin(process: subprocess.Popen[str], errors: IO[str], config: HostConfig) 
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_END_S)
         raise RunError(_ended(process, errors))
-    ports: dict[str, int] = json.loads(line)["ports"]
+    try:
+        ports: dict[str, int] = json.loads(line)["ports"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"the host of virtual devices said {line.strip()!r} where its ports are due; an FMU may have printed it"
+        ) from error
     return ports
 
 
@@ -178,7 +184,7 @@ def _ended(process: subprocess.Popen[str], errors: IO[str]) -> str:
 
 def _merge(pending: dict[str, float], named: Mapping[str, float]) -> None:
     for name, value in named.items():
-        pending[name] = pending.get(name, 0.0) + value if name.endswith("_kwh") else value
+        pending[name] = pending.get(name, 0.0) + value if is_amount(name) else value
 
 
 def _line(stream: IO[str]) -> str:

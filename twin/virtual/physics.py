@@ -13,13 +13,17 @@ from models.errors import ModelError
 from models.fmu.base import FleetSpec, Interface, Take, Wire
 from models.fmu.fleet import open_fleet
 from twin.errors import InputError
+from twin.signals import AS_MUCH_AS_POSSIBLE_KW
 from twin.virtual.config import FmuPart, FmuWire, PhysicsConfig
 
-__all__ = ["BlockPhysics", "MeterPhysics", "OpenPhysics", "open_physics"]
+__all__ = ["AROUND", "METERED", "BlockPhysics", "MeterPhysics", "OpenPhysics", "open_physics"]
 
-_NO_LIMIT_KW: Final = 1e9
-"""What the models take for: no limit, as much as possible."""
+AROUND: Final = frozenset({"vm_pu", "frequency_hz"})
+"""What surrounds every device, whether its model takes it or not."""
+METERED: Final = frozenset({"p_kw", "q_kvar"})
+"""What flows by a meter."""
 _METER_RATED_KW: Final = 25.0
+"""The registers of a meter have room for so much where nothing else is said: a house."""
 _MOST_KW: Final = 1e6
 
 Asked = Callable[[Mapping[str, float]], dict[str, float]]
@@ -86,7 +90,7 @@ class MeterPhysics:
     """A meter shows what flows by: ``p_kw`` and ``q_kvar`` of what surrounds it."""
 
     def __init__(self, *, p_rated_kw: float, inputs: Mapping[str, float]) -> None:
-        self._inputs = {"p_kw": 0.0, "q_kvar": 0.0, **inputs}
+        self._inputs = {**dict.fromkeys(METERED, 0.0), **inputs}
         self._rated_kw = p_rated_kw
 
     @property
@@ -96,7 +100,7 @@ class MeterPhysics:
 
     def step(
         self,
-        commands: Mapping[str, float],  # noqa: ARG002 - nothing commands a meter
+        _commands: Mapping[str, float],
         world: Mapping[str, float],
         *,
         dt_s: float,  # noqa: ARG002 - it has no state
@@ -155,8 +159,7 @@ def _model(config: PhysicsConfig, label: str) -> BlockPhysics:
 
 
 def _own_inputs(config: PhysicsConfig, names: tuple[str, ...], label: str) -> dict[str, float]:
-    around = {"vm_pu", "frequency_hz"}
-    unknown = set(config.inputs) - set(names) - around
+    unknown = set(config.inputs) - set(names) - AROUND
     if unknown:
         raise InputError(
             f"virtual device {label}: a {config.kind} has no input {', '.join(sorted(unknown))}; it has {', '.join(names)}"
@@ -170,7 +173,7 @@ def _user_fmu(config: PhysicsConfig, label: str) -> BlockPhysics:
         raise InputError(
             f"virtual device {label}: physics fmu needs a file; give 'fmu: {{file: ..., outputs: ...}}'"
         )
-    inputs = {"p_limit_kw": _NO_LIMIT_KW, "vm_pu": 1.0, "frequency_hz": 50.0} | config.inputs
+    inputs = {"p_limit_kw": AS_MUCH_AS_POSSIBLE_KW, "vm_pu": 1.0, "frequency_hz": 50.0} | config.inputs
     missing = [wire.signal for wire in part.inputs if wire.signal not in inputs]
     if missing:
         raise InputError(
@@ -211,26 +214,30 @@ def _wire(entry: FmuWire) -> Wire:
 
 def _feed_in(commands: Mapping[str, float]) -> dict[str, float]:
     """PV: a set-point of feed-in is a limit too."""
-    limit_kw = min(commands.get("p_limit_kw", _NO_LIMIT_KW), _NO_LIMIT_KW)
+    limit_kw = min(commands.get("p_limit_kw", AS_MUCH_AS_POSSIBLE_KW), AS_MUCH_AS_POSSIBLE_KW)
     set_kw = commands.get("p_set_kw")
     return {"p_limit_kw": limit_kw if set_kw is None else min(limit_kw, max(-set_kw, 0.0))}
 
 
 def _storage(commands: Mapping[str, float]) -> dict[str, float]:
     """Battery: rests without a set-point; a limit holds back what it feeds in."""
-    return {"p_set_kw": max(commands.get("p_set_kw", 0.0), -commands.get("p_limit_kw", _NO_LIMIT_KW))}
+    return {
+        "p_set_kw": max(commands.get("p_set_kw", 0.0), -commands.get("p_limit_kw", AS_MUCH_AS_POSSIBLE_KW))
+    }
 
 
 def _charging(commands: Mapping[str, float]) -> dict[str, float]:
     """Charger: as much as possible without a set-point; a limit holds back what it draws."""
-    wish_kw = min(commands.get("p_set_kw", _NO_LIMIT_KW), _NO_LIMIT_KW)
-    return {"p_set_kw": min(wish_kw, commands.get("p_limit_kw", _NO_LIMIT_KW))}
+    wish_kw = min(commands.get("p_set_kw", AS_MUCH_AS_POSSIBLE_KW), AS_MUCH_AS_POSSIBLE_KW)
+    return {"p_set_kw": min(wish_kw, commands.get("p_limit_kw", AS_MUCH_AS_POSSIBLE_KW))}
 
 
 def _drawing(commands: Mapping[str, float]) -> dict[str, float]:
     """Water heater: set-point and limit both hold back what it draws."""
-    wish_kw = min(commands.get("p_set_kw", _NO_LIMIT_KW), commands.get("p_limit_kw", _NO_LIMIT_KW))
-    return {"p_limit_kw": min(max(wish_kw, 0.0), _NO_LIMIT_KW)}
+    wish_kw = min(
+        commands.get("p_set_kw", AS_MUCH_AS_POSSIBLE_KW), commands.get("p_limit_kw", AS_MUCH_AS_POSSIBLE_KW)
+    )
+    return {"p_limit_kw": min(max(wish_kw, 0.0), AS_MUCH_AS_POSSIBLE_KW)}
 
 
 _ASKED: Final[Mapping[str, Asked]] = {

@@ -19,6 +19,7 @@ from twin.errors import InputError, RunError
 from twin.virtual.building import build_device
 from twin.virtual.config import HostConfig, PhysicsConfig, PhysicsKind, SunSpecPart, VirtualDeviceConfig
 from twin.virtual.host_main import run_devices
+from twin.virtual.physics import AROUND, METERED
 
 __all__ = ["Address", "Wanted", "is_loopback", "serve_alone", "standalone_config"]
 
@@ -31,8 +32,6 @@ _PHYSICS_OF_KIND: Final[Mapping[str, PhysicsKind]] = {
     "meter": "meter",
     "charger": "ev_charger",
 }
-_AROUND: Final = frozenset({"vm_pu", "frequency_hz"})
-_METER: Final = frozenset({"p_kw", "q_kvar"})
 
 
 def is_loopback(host: str) -> bool:
@@ -156,11 +155,11 @@ def _sorted_out(
     """Return parameters, inputs and values of points."""
     module = KINDS.get(kind)
     parameters = {"p_rated_kw"} if module is None else set(module.KIND.named(Causality.PARAMETER))
-    inputs = _METER if module is None else frozenset(module.KIND.named(Causality.INPUT))
+    inputs = METERED if module is None else frozenset(module.KIND.named(Causality.INPUT))
     found = (
         {name: value for name, value in numbers.items() if name in parameters},
-        {name: value for name, value in numbers.items() if name in inputs | _AROUND},
-        {name: value for name, value in numbers.items() if name not in parameters | inputs | _AROUND},
+        {name: value for name, value in numbers.items() if name in inputs | AROUND},
+        {name: value for name, value in numbers.items() if name not in parameters | inputs | AROUND},
     )
     if kind == "pv_inverter" and "p_available_kw" not in found[1] and module is not None:
         rated_kw = {entry.name: entry.start for entry in module.KIND.variables}["p_rated_kw"]
