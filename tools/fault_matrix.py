@@ -55,7 +55,7 @@ class AddressBank:
         """Return whether it is unit 1."""
         return unit == UNIT
 
-    def read(self, unit: int, table: Table, address: int, count: int) -> list[int]:  # noqa: ARG002 - the interface
+    def read(self, _unit: int, _table: Table, address: int, count: int) -> list[int]:
         """Return the addresses."""
         return list(range(address, address + count))
 

@@ -271,7 +271,7 @@ def running_inverter(folder: Path, port: int = 0, serial: str = SERIAL) -> Itera
 
 def config_for(folder: Path, port: int, **changes: Any) -> GuardianConfig:
     """Return the configuration of a guardian of the inverter at ``port``; ``changes`` by field of either."""
-    device = {
+    device: dict[str, Any] = {
         "name": "roof",
         "map_file": folder / "guarded.yaml",
         "target": TcpTarget(host="127.0.0.1", port=port),
@@ -280,14 +280,14 @@ def config_for(folder: Path, port: int, **changes: Any) -> GuardianConfig:
         "emulated": True,
     }
     device.update({key: changes.pop(key) for key in list(changes) if key in DeviceConfig.__slots__})
-    guardian = {
+    guardian: dict[str, Any] = {
         "state": GuardState.ARMED,
         "poll_s": 0.1,
         "feed_timeout_s": 1.0,
         "armed_for_s": 600.0,
         "folder": folder / "run",
     }
-    return GuardianConfig(devices=(DeviceConfig(**device),), **(guardian | changes))  # type: ignore[arg-type]  # mixed
+    return GuardianConfig(devices=(DeviceConfig(**device),), **(guardian | changes))
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> float:

@@ -91,6 +91,8 @@ def test_an_address_may_be_written_in_several_ways(written: object) -> None:
         ({"fault": "exception", "parameters": {"code": 300}}, "must lie in 1 to 255"),
         ({"fault": "late", "from_s": 10, "until_s": 5}, "let it begin before"),
         ({"fault": "late", "probability": 0}, "probability"),
+        ({"fault": "second_master"}, "second_master acts on named registers only"),
+        ({"fault": "counter_reset", "addresses": []}, "counter_reset acts on named registers only"),
         ({"fault": "late", "addresses": ["20-10"]}, "is empty"),
         ({"fault": "late", "addresses": [True]}, "addresses"),
         ({"fault": "late", "adresses": [1]}, "adresses"),

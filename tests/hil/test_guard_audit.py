@@ -247,7 +247,7 @@ def config(*devices: DeviceConfig) -> GuardianConfig:
 
 
 def test_configurations_and_reports_survive_their_file() -> None:
-    common = {"map_file": Path("m.yaml"), "unit": 3, "serial": None, "emulated": False}
+    common: dict[str, Any] = {"map_file": Path("m.yaml"), "unit": 3, "serial": None, "emulated": False}
     sent = config(
         DeviceConfig(
             name="a",
@@ -255,17 +255,17 @@ def test_configurations_and_reports_survive_their_file() -> None:
             limits={"p_limit_kw": Limits(low=0.0, high=math.inf, ramp_per_s=0.5)},
             acceptance_file=Path("a.json"),
             tls=TlsFiles(certificate=Path("c"), key=Path("k"), authority=Path("ca")),
-            **common,  # type: ignore[arg-type]  # a dict of fields of several types
+            **common,
         ),
         DeviceConfig(
             name="b",
             target=SerialTarget(path="/dev/x", parity=Parity.NONE),
-            **common,  # type: ignore[arg-type]  # same
+            **common,
         ),
         DeviceConfig(
             name="c",
             target=RtuOverTcpTarget(host="h", port=1),
-            **common,  # type: ignore[arg-type]  # same
+            **common,
         ),
     )
     assert config_from_json(unpack(json.dumps(config_to_json(sent)).encode())) == sent

@@ -73,6 +73,10 @@ def test_a_limit_is_written_timer_first_read_back_refreshed_and_released(place: 
     ]
 
 
+def is_commanded(limit_kw: float, image: Image) -> bool:
+    return commanded(image) == limit_kw
+
+
 def test_every_write_of_the_wire_is_in_the_audit_as_tshark_sees_it(place: Path, rig: Rig) -> None:
     tshark = program("tshark")
     file = place / "wire.pcapng"
@@ -92,11 +96,7 @@ def test_every_write_of_the_wire_is_in_the_audit_as_tshark_sees_it(place: Path, 
         with started_guardian(config_for(place, rig.port)) as link:
             feeder = armed(link)
             for limit_kw in (2.0, 3.0, 1.0):
-                feeder.feed_until(
-                    lambda image, limit_kw=limit_kw: commanded(image) == limit_kw,  # type: ignore[misc]  # a default binds it
-                    "in force",
-                    p_limit_kw=limit_kw,
-                )
+                feeder.feed_until(partial(is_commanded, limit_kw), "in force", p_limit_kw=limit_kw)
         size = file.stat().st_size
         until(lambda: knock(rig.port) and file.stat().st_size > size, "the last frames are written")
         capture.terminate()

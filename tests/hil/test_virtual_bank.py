@@ -151,6 +151,9 @@ def test_a_sunspec_point_that_is_not_implemented_cannot_be_written() -> None:
 def test_a_timer_of_zero_is_taken_by_a_sunspec_device_although_a_careful_client_never_writes_it() -> None:
     bank = sunspec_device("pv", Clock()).bank
     write(bank, bank.store.cells["123.WMaxLimPct_RvrtTms"].addresses.start, 0, unit=1)
+    assert [(record.points, record.refused) for record in bank.writes] == [
+        (("123.WMaxLimPct_RvrtTms",), None)
+    ]
 
 
 def test_several_units_answer_behind_one_bank(bank: DeviceBank) -> None:

@@ -25,8 +25,8 @@ INPUTS = ("p_set_kw", "temp_ambient_degc", "vm_pu")
 INSIDE = EmulatedDevice(kind="battery", parameters={}, inputs={})
 
 
-def slot(name: str = "store", **more: object) -> HilSlot:
-    fields: dict[str, object] = {
+def slot(name: str = "store", **more: Any) -> HilSlot:
+    fields: dict[str, Any] = {
         "name": name,
         "label": "devices[1] store",
         "home": 0,
@@ -38,7 +38,7 @@ def slot(name: str = "store", **more: object) -> HilSlot:
         "commands": ("p_set_kw",),
         "signals": {"p_kw": POWER, "soc": STATE},
     }
-    return HilSlot(**(fields | more))  # type: ignore[arg-type]  # a table of fields
+    return HilSlot(**(fields | more))
 
 
 class Rig:

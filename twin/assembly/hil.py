@@ -21,6 +21,7 @@ from twin.hil import HilSlot, SourceConfig, WirePlan
 from twin.installed import Package, require_hil
 from twin.missing_data import SignalPolicy, Then
 from twin.plant import BlockPlan
+from twin.scenario.device_base import SwitchedBase
 from twin.scenario.marks import Problem, closest
 from twin.scenario.missing import MissingSpec
 from twin.scenario.modbus import ModbusSpec
@@ -58,10 +59,10 @@ def on_wire(
         EntryError: with every mistake; paths start at the entry.
         InputError: a package is not installed.
     """
-    spec = _modbus_of(draft)
+    spec, is_hardware = _modbus_of(draft)
     register_map, file = _map(spec, base_dir)
     require_hil(_packages(spec, register_map))
-    joint = _Joint(draft, spec, register_map, inside, poll_s=poll_s)
+    joint = _Joint(draft, spec, register_map, inside, is_hardware=is_hardware, poll_s=poll_s)
     problems = list(joint.problems())
     if problems:
         raise EntryError(problems)
@@ -83,11 +84,18 @@ class _Joint:
     """What an entry, its map and its model have in common."""
 
     def __init__(
-        self, draft: BlockDraft, spec: ModbusSpec, register_map: RegisterMap, inside: Inside, *, poll_s: float
+        self,
+        draft: BlockDraft,
+        spec: ModbusSpec,
+        register_map: RegisterMap,
+        inside: Inside,
+        *,
+        is_hardware: bool,
+        poll_s: float,
     ) -> None:
         self.draft, self.spec, self.map, self.inside = draft, spec, register_map, inside
         kind = draft.spec.kind
-        self.is_hardware = getattr(draft.spec, "as_", "") == "hardware"
+        self.is_hardware = is_hardware
         first = next((name for name in _COMMANDS[kind] if name in register_map.commands), None)
         self.needed = _NEEDED.get(kind, ("p_kw",))
         self.commands = () if first is None else (first,)
@@ -182,11 +190,12 @@ class _Joint:
         )
 
 
-def _modbus_of(draft: BlockDraft) -> ModbusSpec:
-    spec = getattr(draft.spec, "modbus", None)
-    if not isinstance(spec, ModbusSpec):
+def _modbus_of(draft: BlockDraft) -> tuple[ModbusSpec, bool]:
+    """Return the block of an entry, and whether it is about a real device."""
+    spec = draft.spec
+    if not isinstance(spec, SwitchedBase) or spec.modbus is None:
         raise InputError("modbus is missing; add modbus: {map: NAME}")
-    return spec
+    return spec.modbus, spec.as_ == "hardware"
 
 
 def _packages(spec: ModbusSpec, register_map: RegisterMap) -> tuple[Package, ...]:
