@@ -14,6 +14,7 @@ from models.feeder.base import Engine, Feeder
 from twin.assembly import ExternalLoad, build_plant
 from twin.assembly.hil_gain import loop_verdict
 from twin.assembly.homes import unknown
+from twin.clock import steps_in
 from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
@@ -258,7 +259,7 @@ def _site(plant: Plant, shared_value: FloatArray) -> Site:
     site = Site(
         dt_s=plant.dt_s,
         n_steps=plant.n_steps,
-        steps_per_day=SECONDS_PER_DAY // plant.dt_s,
+        steps_per_day=steps_in(SECONDS_PER_DAY, plant.dt_s),
         home_name=plant.home_name,
         pv_home=plant.pv_home,
         pv_rated_kw=plant.pv_inverter.p_rated_kw,
