@@ -4,7 +4,7 @@ A step lasts whole seconds or one of :data:`SUBSECOND_STEPS_S`, of which a whole
 truth; what is asked of its time is computed here, in whole numbers, because ``//`` and ``%`` go wrong on 0.1 s.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -113,7 +113,8 @@ def step_time(start_utc_s: int, step: int, dt_s: float) -> datetime:
     units, second = time_units(dt_s)
     rest = step * units % second
     at = local_time(start_utc_s + whole_seconds(step, dt_s))
-    return at + timedelta(microseconds=1_000_000 * rest // second)
+    # adding a time would forget which of the two hours it is when clocks go back
+    return at.replace(microsecond=1_000_000 * rest // second)
 
 
 def step_iso(start_utc_s: int, step: int, dt_s: float) -> str:

@@ -85,6 +85,16 @@ def test_stamps_keep_the_parts_of_a_second() -> None:
     assert step_iso(NOON_UTC_S, 1, 900) == "2016-07-04T12:15+02:00"
 
 
+@pytest.mark.parametrize("dt_s", [0.5, 900])
+def test_the_hour_that_comes_twice_keeps_its_offset(dt_s: float) -> None:
+    two_hours = steps_in(7200, dt_s)
+    second_hour = utc_s(datetime.fromisoformat("2016-10-30T02:15+01:00"))
+    assert step_iso(second_hour - 7200, two_hours, dt_s) == "2016-10-30T02:15+01:00"
+    assert step_iso(second_hour - 3600, 0, dt_s) == "2016-10-30T02:15+02:00"
+    assert step_time(second_hour - 7200, two_hours, dt_s).timestamp() == second_hour
+    assert Clock(start_utc_s=second_hour, dt_s=dt_s, n_steps=4).at(0).timestamp() == second_hour
+
+
 @pytest.mark.parametrize(
     ("dt_s", "length", "time"),
     [

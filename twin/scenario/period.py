@@ -46,13 +46,14 @@ def _check_start(start: dt.datetime) -> dt.datetime:
 
 def _check_step(step_s: float) -> float:
     """Return the step as it is kept: an ``int`` where it is whole, so that nothing says 900.0."""
-    if step_s != int(step_s) and step_s not in SUBSECOND_STEPS_S:
-        shorter = ", ".join(f"{step:g}" for step in SUBSECOND_STEPS_S)
-        raise wrong(f"a step must last whole seconds, or {shorter} s (got {step_s:g} s)")
-    if not is_whole_steps(_QUARTER_HOUR_S, step_s):
+    try:
+        length_s = step_length(step_s)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if not is_whole_steps(_QUARTER_HOUR_S, length_s):
         text = "a step must divide 15 min (900 s), so that quarter-hours are whole steps"
         raise wrong(f"{text}; use e.g. 900, 300 or 60 s (got {step_s:g} s)")
-    return step_length(step_s)
+    return length_s
 
 
 class Period(Spec):
