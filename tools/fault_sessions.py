@@ -33,6 +33,7 @@ UNIT = 1
 SERIAL = "GM-0001"
 P_W = 123.4
 _SET_ADDRESS = 120
+_FIRST_SET = 40
 _TIMEOUT_S = 1.0
 _BEFORE_S, _FROM_S, _DURING_S, _UNTIL_S, _AFTER_S = 0.0, 5.0, 10.0, 15.0, 30.0
 _POWER = ((100, 100),)
@@ -61,7 +62,15 @@ class SmallDevice:
     def __init__(self) -> None:
         padded = SERIAL.encode().ljust(16, b"\0")
         self.registers = {at // 2: int.from_bytes(padded[at : at + 2], "big") for at in range(0, 16, 2)}
-        self.registers |= {100: 1234, 101: 0xFFFF, 102: 215, 103: 0, 104: 0, 105: 5000, _SET_ADDRESS: 40}
+        self.registers |= {
+            100: 1234,
+            101: 0xFFFF,
+            102: 215,
+            103: 0,
+            104: 0,
+            105: 5000,
+            _SET_ADDRESS: _FIRST_SET,
+        }
         # the neighbours, so that a shift of the map finds something
         self.registers |= {8: 0, 99: 0, 106: 0, 119: 0, 121: 0}
 
@@ -277,7 +286,7 @@ async def _rebooted(run: _Run, session: DeviceSession) -> str:
     await session.connect()
     back = await _poll(run, session)
     held = run.device.registers[_SET_ADDRESS]
-    return f"{down}; then {back}; set-point {'lost' if held == 40 else 'kept'}"  # noqa: PLR2004  the first value
+    return f"{down}; then {back}; set-point {'lost' if held == _FIRST_SET else 'kept'}"
 
 
 async def _written(run: _Run, session: DeviceSession) -> str:

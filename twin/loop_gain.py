@@ -8,7 +8,9 @@ next step. With ``L`` the change of voltage that comes back for a change of volt
 where ``alpha`` is the share of a change that the device is told at once (under-relaxation). Volt-watt and volt-var
 functions counteract: ``L`` is negative, and ``g = -L`` is called the loop gain. One device settles for ``alpha < 2 / (1 + g)``.
 Its own response time is not counted; it makes the loop calmer where steps are shorter than it. With the ``alpha`` that is used
-one device also settles where its answer takes two steps instead of one.
+one device also settles where its answer takes a step longer than said. Where devices are read more seldom than the steps follow
+each other, an answer shows several steps late and ``alpha`` is divided by their number: with the loop of one device,
+``z**n = (1 - alpha) z**(n - 1) - alpha g``, all roots then lie inside the unit circle for every gain.
 """
 
 import math
@@ -49,6 +51,8 @@ class LoopVerdict:
     """Below it the loop settles [1]; 0 where nothing helps."""
     alpha: float
     """What is used [1]."""
+    delay_steps: int = 1
+    """Steps after which a reading shows what the device was told."""
 
     @property
     def text(self) -> str:
@@ -57,9 +61,10 @@ class LoopVerdict:
         if self.verdict is Verdict.OK:
             return f"{said}: settles by itself"
         if self.verdict is Verdict.RELAX:
+            late = "" if self.delay_steps == 1 else f", as an answer shows {self.delay_steps} steps late"
             return (
                 f"{said}: settles where a device is told less than {self.largest_alpha:.3g} of each change of voltage; "
-                f"{self.alpha:.3g} is used"
+                f"{self.alpha:.3g} is used{late}"
             )
         return f"{said}: does not settle; let a device stand for fewer, or flatten its volt-watt and volt-var curves"
 
@@ -95,10 +100,11 @@ def largest_alpha(matrix: FloatArray) -> float:
     return smallest
 
 
-def judge(matrix: FloatArray) -> LoopVerdict:
+def judge(matrix: FloatArray, *, delay_steps: int = 1) -> LoopVerdict:
     """Return what to do about a loop with ``matrix`` as of :func:`loop_matrix`.
 
-    Where it is relaxed, ``alpha`` is half of the largest: with one device a disturbance is then gone after one step.
+    Where it is relaxed, ``alpha`` is half of the largest: with one device a disturbance is then gone after one step. Over
+    ``delay_steps`` until a reading shows what a device was told it is that much smaller.
     """
     gain = float(np.abs(np.linalg.eigvals(matrix)).max(initial=0.0))
     largest = largest_alpha(matrix)
@@ -106,4 +112,6 @@ def judge(matrix: FloatArray) -> LoopVerdict:
         return LoopVerdict(verdict=Verdict.OK, gain=gain, largest_alpha=largest, alpha=1.0)
     alpha = min(1.0, largest / 2.0)
     verdict = Verdict.RELAX if alpha >= LEAST_ALPHA else Verdict.REFUSE
-    return LoopVerdict(verdict=verdict, gain=gain, largest_alpha=largest, alpha=alpha)
+    return LoopVerdict(
+        verdict=verdict, gain=gain, largest_alpha=largest, alpha=alpha / delay_steps, delay_steps=delay_steps
+    )

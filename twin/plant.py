@@ -119,7 +119,7 @@ class Plant:
 
     start_utc_s: int
     """Start of the run, seconds since 1970-01-01 UTC."""
-    dt_s: int
+    dt_s: float
     n_steps: int
     home_name: tuple[str, ...]
     home_bus: IntArray

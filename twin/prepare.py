@@ -1,5 +1,6 @@
 """Everything that can be checked before a run: feeder, plant, strategies, third-party simulators."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +15,7 @@ from models.feeder.base import Engine, Feeder
 from twin.assembly import ExternalLoad, build_plant
 from twin.assembly.hil_gain import loop_verdict
 from twin.assembly.homes import unknown
+from twin.clock import steps_in
 from twin.community.splitting import check_splits
 from twin.control import Controller, Forecast, Site
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
@@ -32,6 +34,8 @@ from twin.units import SECONDS_PER_DAY
 from twin.world import ExternalSource
 
 __all__ = ["Prepared", "prepare", "signal_names", "start_devices"]
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,13 +131,15 @@ def prepare(loaded: LoadedScenario, strategies: Sequence[str] | None = None) -> 
 
 def _loop(loaded: LoadedScenario, feeder: Feeder, engine: Engine, plant: Plant) -> LoopVerdict | None:
     """Return the check of the loop gain, where the scenario accepts what it says."""
+    live = loaded.scenario.live
+    # a step sees the newest reading, which is as old as the period of reading
+    delay_steps = max(math.ceil(live.poll * live.speed / plant.dt_s - _ROUNDING), 1)
     try:
-        loop = loop_verdict(plant, engine, n_buses=len(feeder.bus_name))
+        loop = loop_verdict(plant, engine, n_buses=len(feeder.bus_name), delay_steps=delay_steps)
     except PowerFlowError as error:
         raise ScenarioError([loaded.mistake("feeder", f"at the start of the run: {error}")]) from error
     refused = loop is not None and (
-        loop.verdict is Verdict.REFUSE
-        or (loop.verdict is Verdict.RELAX and loaded.scenario.live.loop_gain == "refuse")
+        loop.verdict is Verdict.REFUSE or (loop.verdict is Verdict.RELAX and live.loop_gain == "refuse")
     )
     if loop is not None and refused:
         raise ScenarioError([loaded.mistake("live.loop_gain", loop.text)])
@@ -258,7 +264,7 @@ def _site(plant: Plant, shared_value: FloatArray) -> Site:
     site = Site(
         dt_s=plant.dt_s,
         n_steps=plant.n_steps,
-        steps_per_day=SECONDS_PER_DAY // plant.dt_s,
+        steps_per_day=steps_in(SECONDS_PER_DAY, plant.dt_s),
         home_name=plant.home_name,
         pv_home=plant.pv_home,
         pv_rated_kw=plant.pv_inverter.p_rated_kw,

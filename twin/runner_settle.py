@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import end_of_steps_s
 from twin.community.bills import fixed_charges_eur, years_between
 from twin.community.calendar import hourly_mean
 from twin.community.emissions import co2_kg
@@ -141,7 +142,9 @@ class Accounts:
             bill_eur=totals.energy_cost_eur
             + fixed_charges_eur(
                 communities.member_contract_kw,
-                years_between(plant.start_utc_s, plant.start_utc_s + plant.n_steps * plant.dt_s),
+                years_between(
+                    plant.start_utc_s, plant.start_utc_s + end_of_steps_s(plant.n_steps, plant.dt_s)
+                ),
                 fixed_eur_year=market.fixed_eur_year,
                 power_eur_kw_year=market.power_eur_kw_year,
                 vat_percent=market.vat_percent,

@@ -17,10 +17,13 @@ from twin.results.tables import write_rows
 from twin.runner_files import selected_positions
 from twin.runner_settle import Accounts
 from twin.signals import Chunk
-from twin.units import SECONDS_PER_DAY
 from twin.world import StrategyRun, run_world
 
 __all__ = ["Progress", "RunOptions", "SilentProgress", "StrategyResult", "run_strategy"]
+
+
+_STEPS_PER_PART = 86_400
+"""A part of the store has a day at most, and no more steps than this: it is held in memory until it is written."""
 
 
 class Progress(Protocol):
@@ -98,7 +101,7 @@ class _Work:
             names=signal_names(prepared),
             detail=Detail(prepared.loaded.scenario.output.detail),
             selected=selected_positions(prepared),
-            steps_per_part=SECONDS_PER_DAY // prepared.plant.dt_s,
+            steps_per_part=min(prepared.site.steps_per_day, _STEPS_PER_PART),
             on_chunk=self._on_chunk,
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.errors import ModelError
 from models.feeder.base import Engine, Feeder
-from twin.clock import local_iso
+from twin.clock import step_iso, time_units
 from twin.control.base import Controller, Forecast, Site
 from twin.errors import RunError
 from twin.hil import DeviceExchange
@@ -147,7 +147,8 @@ async def _step_to_the_end(
 async def _play(world: mosaik.AsyncWorld, sink: "_CountingSink", run: StrategyRun) -> None:
     """Run the world to the end, or leave nothing of it running."""
     before = asyncio.all_tasks()
-    until = run.plant.n_steps * run.plant.dt_s
+    # mosaik counts whole numbers: seconds, or steps where they are shorter
+    until = run.plant.n_steps * time_units(run.plant.dt_s)[0]
     # Our simulators wait for each other by the wiring table; others are kept from running ahead by mosaik.
     lazy = bool(run.external)
     work = asyncio.create_task(world.run(until=until, print_progress=False, lazy_stepping=lazy))
@@ -225,7 +226,7 @@ async def _assemble(
         delay: dict[str, Any] = {}
         if row.delayed:
             initial = {key: before_first[key] for key in row.keys}
-            delay = {"time_shifted": run.plant.dt_s, "initial_data": initial}
+            delay = {"time_shifted": time_units(run.plant.dt_s)[0], "initial_data": initial}
         world.connect(entities[row.source], entities[row.target], *row.keys, **delay)
     for source in run.external:
         entity = await _external_entity(world, source)
@@ -273,10 +274,10 @@ def _at(plant: Plant, state: RunState, text: str, blocks: Blocks) -> str:
     before = blocks.events()
     if before:
         text = f"{text} (before that: {'; '.join(before)})"
-    if state.failed_at_s is None:
+    step = state.failed_step
+    if step is None:
         return text
-    step = state.failed_at_s // plant.dt_s
-    return f"step {step} ({local_iso(plant.start_utc_s + state.failed_at_s)}): {text}"
+    return f"step {step} ({step_iso(plant.start_utc_s, step, plant.dt_s)}): {text}"
 
 
 def _check_finished(plant: Plant, state: RunState) -> None:

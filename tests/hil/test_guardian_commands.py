@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from hil_adapters.errors import GuardError
 from hil_adapters.guard.calling import ask, dial
 from hil_adapters.guard.encoding import set_points_to_json
 from hil_adapters.guard.link import started_guardian
-from hil_adapters.guard.messages import GuardState, Limits, SetPoints
+from hil_adapters.guard.messages import GuardState, Image, Limits, SetPoints
 
 
 @pytest.fixture

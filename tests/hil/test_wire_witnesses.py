@@ -3,6 +3,7 @@
 import asyncio
 import re
 import struct
+from typing import ClassVar
 
 import minimalmodbus
 import pytest

@@ -64,6 +64,32 @@ def test_three_devices_swing_without_relaxing_and_settle_with_it() -> None:
     assert ripple_v(matrix, judge(matrix).alpha) < 1e-12
 
 
+def magnitude(gain: float, alpha: float, steps: int) -> float:
+    """Return the largest root of the loop of one device whose answer takes so many steps; it settles below 1."""
+    polynomial = np.zeros(steps + 1)
+    polynomial[0] = 1.0
+    polynomial[1] -= 1.0 - alpha
+    polynomial[-1] += alpha * gain
+    return float(np.abs(np.roots(polynomial)).max())
+
+
+@given(st.floats(CALM_GAIN, 45.0, exclude_min=True), st.integers(1, 30), st.data())
+def test_one_device_settles_where_its_answer_shows_late(
+    gain: float, delay_steps: int, data: st.DataObject
+) -> None:
+    found = judge(np.array([[-gain]]), delay_steps=delay_steps)
+    assert found.verdict is Verdict.RELAX
+    assert magnitude(gain, found.alpha, data.draw(st.integers(1, delay_steps + 1))) < 1.0
+
+
+def test_a_device_that_is_read_every_fifth_step_is_told_a_fifth() -> None:
+    late, soon = judge(one(10), delay_steps=5), judge(one(10))
+    assert magnitude(soon.gain, soon.alpha, 5) > 1.0, "it would swing"
+    assert late.alpha == pytest.approx(soon.alpha / 5)
+    assert "5 steps late" in late.text
+    assert judge(one(1), delay_steps=5).alpha == 1.0, "a calm loop settles whatever its delay"
+
+
 def test_what_runs_away_by_itself_is_refused() -> None:
     for gain in (1.0, 4.0):
         found = judge(np.array([[gain]]))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from twin.simulators.plausible import generator_fault, storage_fault, strikes_after
+from twin.simulators.plausible import generator_fault, storage_fault, strikes_after, strikes_allowed
 
 RATED_KW = np.array([5.0, 10.0])
 NONE = np.zeros(1, np.int64)
@@ -54,6 +54,18 @@ def test_stored_energy_against_the_power_is_a_strike(p_kw: float, gained_kwh: fl
 def test_the_length_of_the_step_counts() -> None:
     assert after(NONE, -4.0, 0.007, dt_s=60.0) == 1
     assert after(NONE, -4.0, 0.006, dt_s=60.0) == 0
+
+
+def test_in_short_steps_a_reading_may_lag_for_seconds() -> None:
+    assert [strikes_allowed(dt_s) for dt_s in (900, 60, 1, 0.5, 0.1)] == [3, 3, 3, 6, 30]
+    strikes, gained_kwh = np.array([29]), np.array([-0.1])
+    said = [
+        storage_fault(strikes + more, np.array([4.0]), gained_kwh=gained_kwh, names=("b",), allowed=30)
+        for more in (0, 1)
+    ]
+    assert said[0] is None
+    assert said[1] is not None
+    assert "for 30 steps in a row" in said[1]
 
 
 def test_only_strikes_in_a_row_are_a_fault_and_idle_steps_do_not_end_the_row() -> None:

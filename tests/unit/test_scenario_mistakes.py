@@ -166,8 +166,10 @@ def test_a_mistake_in_a_device_is_named_with_its_line(mistakes, entry, field, pa
     [
         ("{start: 2016-07-04, days: 1, step_s: 7 min}", ".step_s", "must divide 15 min (900 s)"),
         ("{start: 2016-07-04, days: 1, step_s: 1800}", ".step_s", "at most 900"),
-        ("{start: 2016-07-04, days: 1, step_s: 0}", ".step_s", "at least 1"),
-        ("{start: 2016-07-04, days: 1, step_s: 0.5}", ".step_s", "whole number"),
+        ("{start: 2016-07-04, days: 1, step_s: 0}", ".step_s", "at least 0.1"),
+        ("{start: 2016-07-04, days: 1, step_s: 50 ms}", ".step_s", "at least 0.1"),
+        ("{start: 2016-07-04, days: 1, step_s: 0.3}", ".step_s", "whole seconds, or 0.1, 0.2, 0.25, 0.5 s"),
+        ("{start: 2016-07-04, days: 1, step_s: 1500 ms}", ".step_s", "(got 1.5 s)"),
         ("{start: 2016-07-04, days: 0}", ".days", "at least 1"),
         ("{start: 2016-07-04, days: .nan}", ".days", "finite"),
         ("{start: 2016-13-04, days: 1}", ".start", "must be a date such as"),
@@ -264,6 +266,14 @@ def test_prices_and_loads_refuse_sources_of_the_other_kind(mistakes, tmp_path):
     assert [(line, field) for line, field, _ in found] == [
         (5, "prices.import_eur_kwh"),
         (7, "devices[0].profile"),
+    ]
+
+
+def test_a_simulator_of_a_third_party_cannot_follow_steps_shorter_than_a_second(mistakes):
+    head = HEAD.replace("days: 1", "duration_s: 2 s, step_s: 100 ms")
+    one = "external: [{name: x, python: m:C, model: M, attr: p, unit: W, sign: generation, bus: b}]\n"
+    assert mistakes(head + one) == [
+        (4, "external", "a third party's simulator counts whole seconds, a step has 0.1 s; lengthen the step")
     ]
 
 

@@ -113,7 +113,7 @@ def assumptions(specs: Sequence[BlockBase]) -> list[str]:
     return said
 
 
-def departure_h(plugged: Array, dt_s: int) -> Array:
+def departure_h(plugged: Array, dt_s: float) -> Array:
     """Return the hours from the start of each step to the next departure, shape (T, N); ``DEPARTURE_UNKNOWN_H`` after the last."""
     n_steps = len(plugged)
     leaves = np.zeros(plugged.shape, dtype=np.bool_)

@@ -145,7 +145,7 @@ def _first_of(series: Mapping[str, Array], draft: BlockDraft, pv: PvRows) -> dic
     return found
 
 
-def _our_fmu(kind: str, model: "partial[NumpyBlock]", dt_s: int) -> dict[str, Any]:
+def _our_fmu(kind: str, model: "partial[NumpyBlock]", dt_s: float) -> dict[str, Any]:
     """Return what opens the FMU of a kind with all that ``model`` is made with, and its origin."""
     spec = fleet_spec(kind, **model.keywords)
     return {"open": partial(open_fleet, spec), "origin": origin(spec, read_info(spec.file), dt_s=dt_s)}

@@ -24,7 +24,7 @@ from twin.assembly.inverters import inverter_fleet
 from twin.assembly.loads import LoadRows, add_loads
 from twin.assembly.prices import MarketSeries
 from twin.assembly.series import Period, SeriesBook, SourceFileError
-from twin.clock import utc_s
+from twin.clock import steps_in, utc_s
 from twin.errors import InputError, Mistake, ScenarioError
 from twin.plant import BlockPlan, Plant
 from twin.scenario import LoadedScenario
@@ -60,7 +60,7 @@ def period_of(loaded: LoadedScenario) -> Period:
     start_utc_s = utc_s(period.start)
     end_utc_s = utc_s(period.end)
     return Period(
-        start_utc_s=start_utc_s, dt_s=period.step_s, n_steps=(end_utc_s - start_utc_s) // period.step_s
+        start_utc_s=start_utc_s, dt_s=period.step_s, n_steps=steps_in(end_utc_s - start_utc_s, period.step_s)
     )
 
 

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from models.feeder.base import Feeder
 from twin.assembly.contracts import Appliances, contract_powers
 from twin.assembly.membership import MemberRow, Membership
-from twin.clock import local_iso, local_time, utc_s
+from twin.clock import (
+    end_of_steps_s,
+    first_step_from,
+    is_whole_steps,
+    local_iso,
+    local_time,
+    step_at,
+    utc_s,
+    whole_seconds,
+)
 from twin.errors import Mistake, ScenarioError
 from twin.members import NOBODY, Communities, Role
 from twin.plant import Plant
@@ -105,7 +114,7 @@ def _with_members(
         member_first_step=entries.first_step,
         member_end_step=entries.end_step,
         member_reserve_share=np.array([spec.reserve_share for spec in specs], dtype=np.float64),
-        member_delay_steps=np.array([spec.delay_s // plant.dt_s for spec in specs], dtype=np.int64),
+        member_delay_steps=np.array([step_at(spec.delay_s, plant.dt_s) for spec in specs], dtype=np.int64),
     )
 
 
@@ -120,7 +129,7 @@ class _Entries:
         self._loaded, self._plant, self._rows = loaded, plant, rows
         self.mistakes: list[Mistake] = []
         self.notes: list[str] = []
-        self._end_utc_s = plant.start_utc_s + plant.n_steps * plant.dt_s
+        self._end_utc_s = plant.start_utc_s + end_of_steps_s(plant.n_steps, plant.dt_s)
         for spec, field in {row.placed.field: (row.placed.spec, row.placed.field) for row in rows}.values():
             self._check(spec, field)
         self.first_step = self._steps("joined", 0)
@@ -146,8 +155,8 @@ class _Entries:
             spec = self._entry(key)
             chosen = members if spec.silent_share is None else self._drawn(members, spec.silent_share, order)
             for span in spec.silent:
-                first = (utc_s(span.from_) - plant.start_utc_s) // plant.dt_s
-                end = -((plant.start_utc_s - utc_s(span.to)) // plant.dt_s)
+                first = step_at(utc_s(span.from_) - plant.start_utc_s, plant.dt_s)
+                end = first_step_from(utc_s(span.to) - plant.start_utc_s, plant.dt_s)
                 first, end = max(first, 0), min(end, plant.n_steps)
                 if first < end:
                     spans += [(member, first, end) for member in chosen]
@@ -171,7 +180,7 @@ class _Entries:
     def _steps(self, field: str, default: int) -> IntArray:
         plant = self._plant
         steps = [
-            default if day is None else (utc_s(day) - plant.start_utc_s) // plant.dt_s
+            default if day is None else step_at(utc_s(day) - plant.start_utc_s, plant.dt_s)
             for day in (getattr(row.placed.spec, field) for row in self._rows)
         ]
         return np.clip(np.array(steps, dtype=np.int64), 0, plant.n_steps)
@@ -189,11 +198,12 @@ class _Entries:
                 f"{field}.left",
                 f"left on {spec.left}, before the start; {run}, so remove the member or change the date",
             )
-        if spec.delay_s % plant.dt_s:
+        if not is_whole_steps(spec.delay_s, plant.dt_s):
+            before_s = whole_seconds(step_at(spec.delay_s, plant.dt_s), plant.dt_s)
+            after_s = whole_seconds(step_at(spec.delay_s, plant.dt_s) + 1, plant.dt_s)
             self._note(
                 f"{field}.delay_s",
-                f"must be whole steps of {plant.dt_s} s (got {spec.delay_s} s); use {spec.delay_s // plant.dt_s * plant.dt_s} or "
-                f"{(spec.delay_s // plant.dt_s + 1) * plant.dt_s} s",
+                f"must be whole steps of {plant.dt_s} s (got {spec.delay_s} s); use {before_s} or {after_s} s",
             )
 
     def _note(self, field: str, message: str) -> None:

@@ -13,7 +13,7 @@ from twin.scenario.marks import Problem
 __all__ = ["array_problem", "whole_problems"]
 
 
-def whole_problems(bare: FleetSpec, info: FmuInfo, *, dt_s: int) -> Iterator[Problem]:
+def whole_problems(bare: FleetSpec, info: FmuInfo, *, dt_s: float) -> Iterator[Problem]:
     """Yield what does not depend on single variables; paths start below the block, ``dt_s`` is the step of the run."""
     try:
         interface = chosen_interface(info, bare)

@@ -53,7 +53,7 @@ class Site:
     file: FilePath
     size: int
     """Number of devices N."""
-    dt_s: int
+    dt_s: float
     """Step of the run."""
     column_units: Mapping[str, str]
     """Unit of each column that its inputs name, by ``SOURCE.COLUMN``."""

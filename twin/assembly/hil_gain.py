@@ -16,7 +16,7 @@ _STEP_KW = 1.0
 """Change of power that the voltage is differentiated with: large against rounding, small against a feeder."""
 
 
-def loop_verdict(plant: Plant, engine: Engine, *, n_buses: int) -> LoopVerdict | None:
+def loop_verdict(plant: Plant, engine: Engine, *, n_buses: int, delay_steps: int = 1) -> LoopVerdict | None:
     """Return what to do about the loop of devices and feeder; None where no device sees the simulated voltage.
 
     A device whose slope is not known counts as one that does not answer to voltage; ``twin.hil`` marks it.
@@ -25,6 +25,7 @@ def loop_verdict(plant: Plant, engine: Engine, *, n_buses: int) -> LoopVerdict |
         plant: the plant; loads and sun as at the start of the run.
         engine: of its feeder.
         n_buses: number of buses of the feeder.
+        delay_steps: steps after which a reading shows what a device was told.
 
     Raises:
         PowerFlowError: the feeder cannot be solved at the start of the run.
@@ -49,7 +50,8 @@ def loop_verdict(plant: Plant, engine: Engine, *, n_buses: int) -> LoopVerdict |
     dv_dp, dv_dq = sensitivities(engine, bus, p_kw=p_kw, q_kvar=q_kvar)
     dp_dv, dq_dv = np.array(slopes).T
     stands_for = np.array([slot.stands_for for slot in slots])
-    return judge(loop_matrix(dv_dp, dp_dv, dv_dq=dv_dq, dq_dv=dq_dv, stands_for=stands_for))
+    matrix = loop_matrix(dv_dp, dp_dv, dv_dq=dv_dq, dq_dv=dq_dv, stands_for=stands_for)
+    return judge(matrix, delay_steps=delay_steps)
 
 
 def sensitivities(engine: Engine, bus: IntArray, *, p_kw: Array, q_kvar: Array) -> tuple[Array, Array]:

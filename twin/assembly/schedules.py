@@ -83,7 +83,7 @@ def draw_l_min(period: Period, randoms: Sequence[np.random.Generator], *, litres
     return litres * (SECONDS_PER_MINUTE / period.dt_s)
 
 
-def _pour(litres: Array, starts_s: Array, draw: Draw, dt_s: int) -> None:
+def _pour(litres: Array, starts_s: Array, draw: Draw, dt_s: float) -> None:
     """Add draw-offs that start at ``starts_s`` after the first step to the litres of each step."""
     first = np.floor(starts_s / dt_s).astype(np.int64)
     ends_s = starts_s + draw.duration_s
@@ -167,7 +167,7 @@ def _away(
 def _noons_utc_s(period: Period) -> IntArray:
     """Return local noon of the day before the run and of each of its days: clocks change at night."""
     first = local_time(period.start_utc_s).date() - timedelta(days=1)
-    last = local_time(period.start_utc_s + period.n_steps * period.dt_s - 1).date()
+    last = local_time(period.end_utc_s - 1).date()
     days = (last - first).days + 1
     midnights = [first + timedelta(days=day) for day in range(days)]
     noons = [local_time(utc_s(day)).replace(hour=_NOON_H, tzinfo=None) for day in midnights]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models import pv
 from models.errors import ModelError
 from models.feeder.base import Feeder, FeederProfiles
-from twin.clock import local_iso
+from twin.clock import end_of_steps_s, local_iso, time_units, whole_seconds
 from twin.errors import InputError
 from twin.profiles.resample import resample_mean
 from twin.profiles.table import SeriesTable, read_table, window
@@ -26,13 +26,18 @@ class Period:
     """The steps of a run."""
 
     start_utc_s: int
-    dt_s: int
+    dt_s: float
     n_steps: int
 
     @property
     def step_utc_s(self) -> NDArray[np.int64]:
-        """Start of each step, shape (T,), seconds since 1970-01-01 UTC."""
-        return self.start_utc_s + self.dt_s * np.arange(self.n_steps, dtype=np.int64)
+        """Full second in which each step starts, shape (T,), since 1970-01-01 UTC."""
+        return self.start_utc_s + whole_seconds(np.arange(self.n_steps, dtype=np.int64), self.dt_s)
+
+    @property
+    def end_utc_s(self) -> int:
+        """End of the last step, seconds since 1970-01-01 UTC."""
+        return self.start_utc_s + end_of_steps_s(self.n_steps, self.dt_s)
 
 
 class SourceFileError(InputError):
@@ -95,7 +100,7 @@ class SeriesBook:
     def from_feeder(self, read: Callable[[int, int], Array]) -> Array:
         """Return ``read(first, count)`` of the network's profiles, cut and resampled to the period, shape (T, ...)."""
         profiles, period = self.feeder_profiles(), self.period
-        end_utc_s = period.start_utc_s + period.n_steps * period.dt_s
+        end_utc_s = period.end_utc_s
         first = (period.start_utc_s - profiles.start_utc_s) // profiles.dt_s
         stop = -((profiles.start_utc_s - end_utc_s) // profiles.dt_s)
         if first < 0 or stop > profiles.n_steps:
@@ -148,6 +153,9 @@ class SeriesBook:
         if place is None:
             raise InputError("needs `place` with latitude_deg and longitude_deg")
         period = self.period
+        length, second = time_units(period.dt_s)
+        # the sun is followed by the second; shorter steps hold it
+        starts = period.step_utc_s[::second]
         try:
             array = pv.PvArray(
                 latitude_deg=place.latitude_deg,
@@ -158,11 +166,13 @@ class SeriesBook:
                 loss_share=spec.loss_share,
             )
             if spec.profile == "clear_sky":
-                return pv.clear_sky_share(array, times_utc_s=period.step_utc_s, dt_s=period.dt_s)
-            file = self.loaded.base_dir / spec.profile.removeprefix("weather:")
-            return pv.weather_share(file, array, times_utc_s=period.step_utc_s, dt_s=period.dt_s)
+                share = pv.clear_sky_share(array, times_utc_s=starts, dt_s=length)
+            else:
+                file = self.loaded.base_dir / spec.profile.removeprefix("weather:")
+                share = pv.weather_share(file, array, times_utc_s=starts, dt_s=length)
         except ModelError as error:
             raise InputError(str(error)) from error
+        return np.repeat(share, second)[: period.n_steps]
 
 
 def _check_known(what: str, name: str, known: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.clock import local_time, utc_s
+from twin.clock import end_of_steps_s, local_time, utc_s, whole_seconds
 from twin.units import HOURS_PER_DAY, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 __all__ = [
@@ -52,24 +52,24 @@ _MONTHS_PER_YEAR = 12
 _NO_HOUR = np.iinfo(np.int64).min
 
 
-def hour_starts_utc_s(start_utc_s: int, dt_s: int, n_steps: int) -> IntArray:
+def hour_starts_utc_s(start_utc_s: int, dt_s: float, n_steps: int) -> IntArray:
     """Return the start of every hour that ``n_steps`` steps of ``dt_s`` [s] touch, shape (N,).
 
     A run that starts within an hour has a partial first hour; its start lies before the run.
     """
     first = start_utc_s // SECONDS_PER_HOUR
-    end = -(-(start_utc_s + dt_s * n_steps) // SECONDS_PER_HOUR)
+    end = -(-(start_utc_s + end_of_steps_s(n_steps, dt_s)) // SECONDS_PER_HOUR)
     return np.arange(first, end, dtype=np.int64) * SECONDS_PER_HOUR
 
 
-def hour_of_step(start_utc_s: int, dt_s: int, n_steps: int) -> IntArray:
+def hour_of_step(start_utc_s: int, dt_s: float, n_steps: int) -> IntArray:
     """Return for every step the position of its hour in :func:`hour_starts_utc_s`, shape (T,)."""
-    starts = start_utc_s + dt_s * np.arange(n_steps, dtype=np.int64)
+    starts = start_utc_s + whole_seconds(np.arange(n_steps, dtype=np.int64), dt_s)
     position: IntArray = starts // SECONDS_PER_HOUR - start_utc_s // SECONDS_PER_HOUR
     return position
 
 
-def hourly_mean(values: FloatArray, start_utc_s: int, dt_s: int) -> FloatArray:
+def hourly_mean(values: FloatArray, start_utc_s: int, dt_s: float) -> FloatArray:
     """Return the mean over the steps of each hour of :func:`hour_starts_utc_s`, shape (N,), of ``values``, shape (T,)."""
     hour = hour_of_step(start_utc_s, dt_s, len(values))
     mean: FloatArray = np.bincount(hour, weights=values).astype(np.float64) / np.bincount(hour)

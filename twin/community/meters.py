@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import end_of_steps_s, is_whole_steps, step_at, steps_in, whole_seconds
 from twin.community.grouping import shares, sum_columns
 from twin.errors import RunError
 from twin.members import Communities
@@ -72,9 +73,9 @@ class MeterAccumulator:
     """
 
     def __init__(
-        self, communities: Communities, *, dt_s: int, start_utc_s: int, n_steps: int, pv_home: IntArray
+        self, communities: Communities, *, dt_s: float, start_utc_s: int, n_steps: int, pv_home: IntArray
     ) -> None:
-        if _QUARTER_S % dt_s or start_utc_s % _QUARTER_S:
+        if not is_whole_steps(_QUARTER_S, dt_s) or start_utc_s % _QUARTER_S:
             raise ValueError(
                 f"steps of {dt_s} s from {start_utc_s} s do not fit quarters of an hour; start on a full quarter "
                 f"with a step that divides {_QUARTER_S} s"
@@ -84,7 +85,7 @@ class MeterAccumulator:
         self._dt_s, self._start_utc_s, self._n_steps = dt_s, start_utc_s, n_steps
         self._n_pv = len(pv_home)
         self._offset_s = start_utc_s % SECONDS_PER_HOUR
-        n_hours = -(-(self._offset_s + n_steps * dt_s) // SECONDS_PER_HOUR)
+        n_hours = -(-(self._offset_s + end_of_steps_s(n_steps, dt_s)) // SECONDS_PER_HOUR)
         n_members = communities.n_members
         self._injected_kwh = np.zeros((n_hours, n_members))
         self._withdrawn_kwh = np.zeros((n_hours, n_members))
@@ -165,7 +166,7 @@ class MeterAccumulator:
     ) -> None:
         """Add the energies of the steps while a member to their hours."""
         members = self._members
-        hour = (self._offset_s + step * self._dt_s) // SECONDS_PER_HOUR
+        hour = (self._offset_s + whole_seconds(step, self._dt_s)) // SECONDS_PER_HOUR
         is_member = (members.member_first_step <= step[:, None]) & (step[:, None] < members.member_end_step)
         pv_kw = chunk.arrays["pv.p_kw"][:, members.plant_pv].astype(np.float64)
         pv_kwh = energy_kwh(np.maximum(-pv_kw, 0.0), self._dt_s)
@@ -175,7 +176,7 @@ class MeterAccumulator:
 
     def _add_quarters(self, step: IntArray, withdrawn_kwh: FloatArray) -> None:
         """Follow the largest mean withdrawal of a quarter of an hour."""
-        steps_per_quarter = _QUARTER_S // self._dt_s
+        steps_per_quarter = steps_in(_QUARTER_S, self._dt_s)
         quarter = step // steps_per_quarter
         touched = np.arange(quarter[0], quarter[-1] + 1)
         energy = np.zeros((len(touched), withdrawn_kwh.shape[1]))
@@ -193,7 +194,7 @@ class MeterAccumulator:
     def _active(self) -> BoolArray:
         """Return who is a member in some step of each hour, shape (N, M)."""
         border_s = SECONDS_PER_HOUR * np.arange(len(self._injected_kwh) + 1) - self._offset_s
-        border = np.clip(border_s // self._dt_s, 0, self._n_steps)
+        border = np.clip(step_at(border_s, self._dt_s), 0, self._n_steps)
         first, end = border[:-1, None], border[1:, None]
         members = self._members
         active: BoolArray = np.maximum(members.member_first_step, first) < np.minimum(

@@ -96,10 +96,10 @@ def missing_later(bench: Bench) -> CheckResult:
     """Some homes, and once all of them, are not heard for a while."""
 
     def unheard(seen: Observation) -> Observation:
-        if seen.time_s // SECONDS_PER_HOUR not in _SILENCE_H:
+        if int(seen.time_s) // SECONDS_PER_HOUR not in _SILENCE_H:
             return seen
         lost = np.arange(len(seen.load_kw)) % 3 == 0
-        if seen.time_s == _ALL_SILENT_H * SECONDS_PER_HOUR:
+        if int(seen.time_s) == _ALL_SILENT_H * SECONDS_PER_HOUR:
             lost[:] = True
         return replace(
             seen, grid_kw=np.where(lost, np.nan, seen.grid_kw), vm_pu=np.where(lost, np.nan, seen.vm_pu)

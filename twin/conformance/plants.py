@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.battery import BatteryFleet
-from twin.clock import utc_s
+from twin.clock import step_at, steps_in, utc_s
 from twin.control import Controller, Forecast, Site, total_by
 from twin.control.forecast import forecast_kind, forecast_noise, make_forecast
 from twin.members import NOBODY, Communities
@@ -101,7 +101,7 @@ def synthetic_case(
     *,
     n_homes: int = 10,
     n_steps: int = 192,
-    dt_s: int = 900,
+    dt_s: float = 900,
     start_utc_s: int = SUMMER_UTC_S,
 ) -> Case:
     """Return a made-up plant, two days in steps of 15 min unless told otherwise.
@@ -123,7 +123,7 @@ def synthetic_case(
     site = Site(
         dt_s=dt_s,
         n_steps=n_steps,
-        steps_per_day=SECONDS_PER_DAY // dt_s,
+        steps_per_day=steps_in(SECONDS_PER_DAY, dt_s),
         home_name=tuple(f"home {i}" for i in range(n_homes)),
         pv_home=pv_home,
         pv_rated_kw=pv_rated_kw,
@@ -212,7 +212,7 @@ def _fleet(n: int) -> BatteryFleet:
 
 
 def _two_communities(
-    pv_home: IntArray, pv_rated_kw: FloatArray, *, n_homes: int, n_steps: int, dt_s: int
+    pv_home: IntArray, pv_rated_kw: FloatArray, *, n_homes: int, n_steps: int, dt_s: float
 ) -> Communities:
     home = np.array([i for i in range(n_homes) if i % 5 != 4], dtype=np.int64)  # noqa: PLR2004 - every fifth
     n = len(home)
@@ -220,7 +220,7 @@ def _two_communities(
     owned = np.array([h in member_of for h in pv_home.tolist()], dtype=np.bool_)
     has_pv = np.isin(home, pv_home)
     joins, silent_from, silent_until = (
-        h * SECONDS_PER_HOUR // dt_s for h in (_JOINS_H, _SILENT_FROM_H, _SILENT_UNTIL_H)
+        step_at(h * SECONDS_PER_HOUR, dt_s) for h in (_JOINS_H, _SILENT_FROM_H, _SILENT_UNTIL_H)
     )
     return Communities(
         name=("north", "south"),

@@ -39,7 +39,7 @@ NEVER_HEARD = 2**31 - 1
 class Site:
     """What is known before the run: H homes, P PV generators, B batteries."""
 
-    dt_s: int
+    dt_s: float
     n_steps: int
     steps_per_day: int
     home_name: tuple[str, ...]
@@ -90,7 +90,7 @@ class Observation:
     """One frozen image. Arrays are read-only."""
 
     step: int
-    time_s: int
+    time_s: float
     """Seconds since the start of the run."""
     load_kw: FloatArray
     """Load of each home in this step, shape (H,)."""

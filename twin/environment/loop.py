@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from models.errors import ModelError
-from twin.clock import local_iso
+from twin.clock import step_iso
 from twin.control import Forecast, Observation, Proposal
 from twin.errors import InputError, RunError
 from twin.prepare import Prepared
@@ -116,7 +116,7 @@ class StepLoop:
             self._advance("control")
             self._advance("plant")
         except ModelError as error:
-            at = local_iso(self._plant.start_utc_s + self.step * self._plant.dt_s)
+            at = step_iso(self._plant.start_utc_s, self.step, self._plant.dt_s)
             raise RunError(f"step {self.step} ({at}): {said_with_blocks(error, self._blocks)}") from error
         self._before = {key: self._present[key] for key in self._before}
         self.step += 1

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import steps_in
 from twin.kpis import KpiAccumulator, KpiContext
 from twin.signals import Chunk
 from twin.simulators.recorder import Sink
@@ -14,6 +15,9 @@ __all__ = ["EpisodeRecord"]
 
 FloatArray = NDArray[np.float64]
 
+_STEPS_PER_CHUNK = 86_400
+"""A chunk has a day at most, and no more steps than this."""
+
 
 class EpisodeRecord:
     """Takes the steps of one episode, evaluates them day by day as a run does, and passes them on."""
@@ -21,7 +25,7 @@ class EpisodeRecord:
     def __init__(self, context: KpiContext, sink: Sink | None = None) -> None:
         self._kpis = KpiAccumulator(context)
         self._n_steps = context.n_steps
-        self._steps_per_chunk = SECONDS_PER_DAY // context.dt_s
+        self._steps_per_chunk = min(steps_in(SECONDS_PER_DAY, context.dt_s), _STEPS_PER_CHUNK)
         self._sink = sink
         self._rows: list[Mapping[str, FloatArray]] = []
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import whole_seconds
 from twin.community import sharing
 from twin.kpis import KpiContext
 from twin.plant import Plant
@@ -22,7 +23,7 @@ class StepOutcome:
     """What came out of one step."""
 
     step: int
-    dt_s: int
+    dt_s: float
     grid_kw: FloatArray
     """Meter of each home, shape (H,)."""
     cost_eur: FloatArray
@@ -91,8 +92,7 @@ class SharedEnergy:
         )
         self._injected_kwh += np.maximum(-e_kwh, 0.0)
         self._withdrawn_kwh += np.maximum(e_kwh, 0.0)
-        end_s = plant.start_utc_s + (step + 1) * plant.dt_s
-        if end_s % SECONDS_PER_HOUR and step + 1 < plant.n_steps:
+        if self._hour(step) == self._hour(step + 1) and step + 1 < plant.n_steps:
             return np.zeros(communities.n_communities)
         shared_kwh: FloatArray = sharing.shared_kwh(
             sharing.plant_side_kwh(self._injected_kwh[None, :], communities),
@@ -102,6 +102,9 @@ class SharedEnergy:
         )
         self._injected_kwh[:] = self._withdrawn_kwh[:] = 0.0
         return shared_kwh.ravel()
+
+    def _hour(self, step: int) -> int:
+        return (self._plant.start_utc_s + whole_seconds(step, self._plant.dt_s)) // SECONDS_PER_HOUR
 
 
 def outcome_of(

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 
 import numpy as np
 
-from twin.clock import local_time
+from twin.clock import local_time, step_at, time_units, whole_seconds
 from twin.members import Communities
 from twin.plant import Plant, Tariff
 from twin.prepare import Prepared
@@ -19,12 +19,17 @@ def part_of(prepared: Prepared, *, first_step: int, n_steps: int) -> Prepared:
     Batteries and other devices start as at the start of the run, forecasts know nothing from before.
 
     Raises:
-        ValueError: the steps are not all in the run.
+        ValueError: the steps are not all in the run, or the first does not begin on a full second.
     """
     whole = prepared.plant
+    steps_per_second = time_units(whole.dt_s)[1]
     if not 0 <= first_step < first_step + n_steps <= whole.n_steps:
         raise ValueError(
             f"steps {first_step} to {first_step + n_steps} are not within the run of {whole.n_steps} steps"
+        )
+    if first_step % steps_per_second:
+        raise ValueError(
+            f"step {first_step} does not begin on a full second; take a multiple of {steps_per_second}"
         )
     plant = _plant_part(whole, slice(first_step, first_step + n_steps))
     site = replace(
@@ -44,7 +49,7 @@ def day_starts(plant: Plant, days: int) -> tuple[tuple[int, int], ...]:
     while not starts or starts[-1] < plant.n_steps:
         # adding days to a local time keeps the time of day, whatever the clocks do in between
         at = (first + timedelta(days=len(starts))).astimezone(UTC)
-        starts.append((int(at.timestamp()) - plant.start_utc_s) // plant.dt_s)
+        starts.append(step_at(int(at.timestamp()) - plant.start_utc_s, plant.dt_s))
     return tuple(
         (start, end - start)
         for start, end in zip(starts, starts[days:], strict=False)
@@ -56,7 +61,7 @@ def _plant_part(plant: Plant, part: slice) -> Plant:
     n_steps = part.stop - part.start
     return replace(
         plant,
-        start_utc_s=plant.start_utc_s + part.start * plant.dt_s,
+        start_utc_s=plant.start_utc_s + whole_seconds(part.start, plant.dt_s),
         n_steps=n_steps,
         load_p_kw=plant.load_p_kw[part],
         load_q_kvar=plant.load_q_kvar[part],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import time_units
 from twin.errors import RunError
 from twin.kpis.appliances import ApplianceStats, appliance_values, reduce_appliances
 from twin.kpis.base import KpiContext, KpiValue
@@ -268,8 +269,10 @@ class KpiAccumulator:
 
     def _steps_to_border(self, step: int) -> int:
         """Return how many steps from ``step`` on belong to its block."""
-        time_s = self.context.window_offset_s + step * self.context.dt_s
-        return (self._block_s - time_s % self._block_s) // self.context.dt_s
+        length, second = time_units(self.context.dt_s)
+        block = self._block_s * second
+        time = self.context.window_offset_s * second + step * length
+        return (block - time % block) // length
 
     def _with_held(self) -> _Totals:
         """Return the totals including the held steps; there must be some."""

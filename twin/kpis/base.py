@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.clock import local_time
+from twin.clock import clock_text, is_whole_steps, step_length, step_time
 from twin.errors import RunFolderError
-from twin.units import SECONDS_PER_MINUTE, hours
+from twin.units import hours
 
 __all__ = [
     "PROJECT_SOURCE",
@@ -97,7 +97,7 @@ class KpiContext:
         ValueError: a step that does not divide 15 min, no steps, lengths or positions that do not fit.
     """
 
-    dt_s: int
+    dt_s: float
     n_steps: int
     start_utc_s: int
     bus_name: tuple[str, ...]
@@ -122,7 +122,8 @@ class KpiContext:
 
     def __post_init__(self) -> None:
         """Turn arrays into tuples of plain values and refuse what does not fit together."""
-        for name in ("dt_s", "n_steps", "start_utc_s", "n_states"):
+        object.__setattr__(self, "dt_s", step_length(self.dt_s))
+        for name in ("n_steps", "start_utc_s", "n_states"):
             object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("bus_name", "line_name", "trafo_name", "trafo_level", "home_name", "unmet_device"):
             object.__setattr__(self, name, tuple(str(entry) for entry in getattr(self, name)))
@@ -139,7 +140,7 @@ class KpiContext:
         return free if len(free) else np.arange(len(self.bus_name))
 
     def _check(self) -> None:
-        if self.dt_s < 1 or QUARTER_S % self.dt_s != 0:
+        if not is_whole_steps(QUARTER_S, self.dt_s):
             raise ValueError(f"dt_s must divide {QUARTER_S} s, got {self.dt_s}")
         if self.n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {self.n_steps}")
@@ -163,19 +164,24 @@ class KpiContext:
         return hours(self.dt_s)
 
     @property
+    def starts_on_step(self) -> bool:
+        """Whether the start lies on a multiple of the step by the clock; a full second does where steps are shorter."""
+        return is_whole_steps(self.start_utc_s, self.dt_s)
+
+    @property
     def window_offset_s(self) -> int:
         """Time from the last border of the clock windows (10 and 15 min) to the run's start [s].
 
         0 where the start does not lie on a multiple of the step: windows then count from the start.
         """
-        if self.start_utc_s % self.dt_s != 0:
+        if not self.starts_on_step:
             return 0
         return self.start_utc_s % _WINDOW_GRID_S
 
     def time_text(self, step: int) -> str:
         """Return the local time (Europe/Rome) at which ``step`` begins, e.g. ``2016-07-12 13:15``."""
-        shape = "%Y-%m-%d %H:%M" if self.dt_s % SECONDS_PER_MINUTE == 0 else "%Y-%m-%d %H:%M:%S"
-        return local_time(self.start_utc_s + step * self.dt_s).strftime(shape)
+        at = step_time(self.start_utc_s, step, self.dt_s)
+        return f"{at:%Y-%m-%d} {clock_text(at, self.dt_s)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""

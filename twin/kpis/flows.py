@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import step_at
 from twin.kpis.base import QUARTER_S, FloatArray, IntArray, KpiContext, KpiValue
 from twin.kpis.stats import (
     Extremes,
@@ -80,7 +81,7 @@ def reduce_flows(
 def reduce_peaks(p_kw: NDArray[np.floating], first_step: int, context: KpiContext) -> PeakStats:
     """Return the quarter-hour statistics of meters, shape (T, N) [kW], whose first row is ``first_step``."""
     quarters = window_means(p_kw, first_step, context, window_s=QUARTER_S)
-    steps = quarters.start_s // context.dt_s
+    steps = step_at(quarters.start_s, context.dt_s)
     return PeakStats(
         quarters=len(steps),
         p_max=highest(quarters.mean, steps),
@@ -143,7 +144,7 @@ def peak_values(stats: PeakStats, context: KpiContext) -> tuple[KpiValue, ...]:
             KpiValue(name, None, note=note) for name in ("peak_import_kw", "peak_export_kw", "load_factor")
         )
     note = ""
-    if context.start_utc_s % context.dt_s != 0:
+    if not context.starts_on_step:
         note = "quarters count from the run's start, which is not on a full step of the clock"
     peak_import = max(float(stats.p_max.value[0]), 0.0)
     peak_export = max(-float(stats.p_min.value[0]), 0.0)

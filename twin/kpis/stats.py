@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import time_units
 from twin.kpis.base import FloatArray, IntArray, KpiContext
 
 __all__ = [
@@ -171,14 +172,16 @@ def window_means(
     Windows that the stretch covers only in part are left out. A step that crosses a border counts in both windows
     by its share of time.
     """
+    step, second = time_units(context.dt_s)
+    window = window_s * second
     # values are constant within a step, so cutting steps at the common divisor changes no mean
-    grid_s = gcd(context.dt_s, window_s)
-    fine = values if grid_s == context.dt_s else np.repeat(values, context.dt_s // grid_s, axis=0)
-    begin_s = context.window_offset_s + first_step * context.dt_s
-    first_window = -(-begin_s // window_s)
-    count = max((begin_s + len(values) * context.dt_s) // window_s - first_window, 0)
-    per_window = window_s // grid_s
-    skip = (first_window * window_s - begin_s) // grid_s
+    grid = gcd(step, window)
+    fine = values if grid == step else np.repeat(values, step // grid, axis=0)
+    begin = context.window_offset_s * second + first_step * step
+    first_window = -(-begin // window)
+    count = max((begin + len(values) * step) // window - first_window, 0)
+    per_window = window // grid
+    skip = (first_window * window - begin) // grid
     shaped = fine[skip : skip + count * per_window].reshape(count, per_window, values.shape[1])
     start_s = (first_window + np.arange(count, dtype=np.int64)) * window_s - context.window_offset_s
     return WindowMeans(mean=shaped.mean(axis=1, dtype=np.float64), start_s=start_s)

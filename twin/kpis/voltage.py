@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import end_of_steps_s, is_whole_steps, step_text, whole_seconds
 from twin.kpis.base import FloatArray, IntArray, KpiContext, KpiValue
 from twin.kpis.stats import Extremes, Stats, WindowMeans, highest, lowest, window_means, worst_of
-from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, hours
+from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, hours
 
 __all__ = [
     "EN50160_SHARE_PERCENT",
@@ -69,14 +70,14 @@ def _complete_weeks(duration_s: int) -> int:
 
 def has_complete_week(context: KpiContext) -> bool:
     """Return whether the run holds a week as EN 50160 asks for, at least 7 x 24 h less the hour of a clock change."""
-    return _complete_weeks(context.n_steps * context.dt_s) > 0
+    return _complete_weeks(whole_seconds(context.n_steps, context.dt_s)) > 0
 
 
 def _quality_means(vm_pu: NDArray[np.floating], first_step: int, context: KpiContext) -> WindowMeans:
     if not is_coarse(context):
         return window_means(vm_pu, first_step, context, window_s=EN50160_WINDOW_S)
     steps = first_step + np.arange(len(vm_pu), dtype=np.int64)
-    return WindowMeans(mean=vm_pu.astype(np.float64), start_s=steps * context.dt_s)
+    return WindowMeans(mean=vm_pu.astype(np.float64), start_s=whole_seconds(steps, context.dt_s))
 
 
 def _outside(vm_pu: NDArray[np.floating], low_pu: float, high_pu: float) -> NDArray[np.bool_]:
@@ -97,7 +98,7 @@ def reduce_voltage(vm_pu: NDArray[np.floating], first_step: int, context: KpiCon
     means = _quality_means(vm_pu, first_step, context)
     out = _outside(means.mean, _LOW_PU, _HIGH_PU) & counts
     beyond = _outside(means.mean, _LOWEST_PU, _HIGH_PU) & counts
-    n_weeks = -(-context.n_steps * context.dt_s // WEEK_S)
+    n_weeks = -(-end_of_steps_s(context.n_steps, context.dt_s) // WEEK_S)
     week = means.start_s // WEEK_S
     week_outside = np.zeros((n_weeks, vm_pu.shape[1]), dtype=np.int64)
     week_beyond = np.zeros_like(week_outside)
@@ -121,16 +122,12 @@ def _week_percent(stats: VoltageStats, context: KpiContext) -> FloatArray:
 
     What is left over after the complete weeks of the steps taken so far counts in the last of them.
     """
-    first = np.arange(max(_complete_weeks(stats.n_steps * context.dt_s), 1))
+    first = np.arange(max(_complete_weeks(whole_seconds(stats.n_steps, context.dt_s)), 1))
     windows = np.add.reduceat(stats.week_windows, first)
     outside = np.add.reduceat(stats.week_outside, first, axis=0)
     seen = windows > 0
     percent: FloatArray = 100.0 * outside[seen] / windows[seen, None]
     return percent
-
-
-def _step_text(dt_s: int) -> str:
-    return f"{dt_s // SECONDS_PER_MINUTE} min" if dt_s % SECONDS_PER_MINUTE == 0 else f"{dt_s} s"
 
 
 def _week_note(duration_s: int) -> str:
@@ -149,16 +146,16 @@ def _en50160_note(stats: VoltageStats, context: KpiContext) -> str:
     notes = []
     if is_coarse(context):
         notes.append(
-            f"indicative: step {_step_text(context.dt_s)} is coarser than the 10-min mean of EN 50160"
+            f"indicative: step {step_text(context.dt_s)} is coarser than the 10-min mean of EN 50160"
         )
-    elif EN50160_WINDOW_S % context.dt_s != 0:
+    elif not is_whole_steps(EN50160_WINDOW_S, context.dt_s):
         notes.append(
-            f"step {_step_text(context.dt_s)} does not divide 10 min: "
+            f"step {step_text(context.dt_s)} does not divide 10 min: "
             "a step across a window's border counts in both by its share of time"
         )
-    if context.start_utc_s % context.dt_s != 0:
+    if not context.starts_on_step:
         notes.append("10-min windows count from the run's start, which is not on a full step of the clock")
-    notes.append(_week_note(stats.n_steps * context.dt_s))
+    notes.append(_week_note(whole_seconds(stats.n_steps, context.dt_s)))
     return "; ".join(note for note in notes if note)
 
 

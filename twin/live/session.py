@@ -211,7 +211,7 @@ def live_session(
     spec: LiveSpec,
     options: LiveOptions,
     *,
-    dt_s: int,
+    dt_s: float,
     folder: Path,
     tell: Callable[[int, str], None],
 ) -> Iterator[LiveSession]:

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import time_units
+
 __all__ = ["resample_mean"]
 
 FloatArray = NDArray[np.float64]
 
 
 def resample_mean(
-    values: FloatArray, dt_from_s: int, dt_to_s: int, *, offset_s: int = 0, n_steps: int | None = None
+    values: FloatArray, dt_from_s: int, dt_to_s: float, *, offset_s: int = 0, n_steps: int | None = None
 ) -> FloatArray:
     """Return the means over steps of ``dt_to_s`` of a series of means over steps of ``dt_from_s``.
 
@@ -32,25 +34,25 @@ def resample_mean(
     if dt_from_s <= 0 or dt_to_s <= 0:
         raise ValueError(f"steps must be above 0 s (got {dt_from_s} and {dt_to_s})")
     span_s = len(values) * dt_from_s
+    step, second = time_units(dt_to_s)
     if n_steps is None:
-        n_steps, rest_s = divmod(span_s - offset_s, dt_to_s)
-        if rest_s:
+        n_steps, rest = divmod((span_s - offset_s) * second, step)
+        if rest:
             raise ValueError(
                 f"{span_s - offset_s} s are no whole number of steps of {dt_to_s} s; say how many to take"
             )
-    if n_steps < 0 or offset_s < 0 or offset_s + n_steps * dt_to_s > span_s:
+    if n_steps < 0 or offset_s < 0 or offset_s * second + n_steps * step > span_s * second:
         raise ValueError(f"{n_steps} steps of {dt_to_s} s from {offset_s} s do not lie within {span_s} s")
     if n_steps == 0:
         return np.zeros((0, *values.shape[1:]))
     if dt_from_s == dt_to_s and offset_s % dt_from_s == 0:
         first = offset_s // dt_from_s
         return np.array(values[first : first + n_steps], dtype=np.float64)
-    wanted_s = offset_s + dt_to_s * np.arange(n_steps + 1, dtype=np.int64)
-    given_s = dt_from_s * np.arange(
-        wanted_s[0] // dt_from_s, -(-wanted_s[-1] // dt_from_s) + 1, dtype=np.int64
-    )
-    edges_s = np.union1d(wanted_s, given_s[(given_s > wanted_s[0]) & (given_s < wanted_s[-1])])
-    weight = (np.diff(edges_s) / dt_to_s).reshape(-1, *(1 for _ in values.shape[1:]))
-    parts = values[edges_s[:-1] // dt_from_s] * weight
-    means: FloatArray = np.add.reduceat(parts, np.searchsorted(edges_s, wanted_s[:-1]), axis=0)
+    given = dt_from_s * second
+    wanted_at = offset_s * second + step * np.arange(n_steps + 1, dtype=np.int64)
+    given_at = given * np.arange(wanted_at[0] // given, -(-wanted_at[-1] // given) + 1, dtype=np.int64)
+    edges = np.union1d(wanted_at, given_at[(given_at > wanted_at[0]) & (given_at < wanted_at[-1])])
+    weight = (np.diff(edges) / step).reshape(-1, *(1 for _ in values.shape[1:]))
+    parts = values[edges[:-1] // given] * weight
+    means: FloatArray = np.add.reduceat(parts, np.searchsorted(edges, wanted_at[:-1]), axis=0)
     return means

@@ -13,7 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from twin.clock import local_iso
+from twin.clock import end_of_steps_s, local_iso
 from twin.errors import ProfileError
 from twin.profiles.resample import resample_mean
 from twin.profiles.times import instants_utc_s, regular_step_s, row_of, zone_named
@@ -91,7 +91,7 @@ def read_table(
     )
 
 
-def window(table: SeriesTable, column: str, *, start_utc_s: int, dt_s: int, n_steps: int) -> FloatArray:
+def window(table: SeriesTable, column: str, *, start_utc_s: int, dt_s: float, n_steps: int) -> FloatArray:
     """Return a column over the steps of a run, shape (n_steps,), resampled with its integral kept.
 
     Raises:
@@ -99,7 +99,7 @@ def window(table: SeriesTable, column: str, *, start_utc_s: int, dt_s: int, n_st
     """
     if column not in table.columns:
         raise ProfileError(f"{table.path}: no column {column!r}; {_known(column, list(table.columns))}")
-    end_utc_s = start_utc_s + n_steps * dt_s
+    end_utc_s = start_utc_s + end_of_steps_s(n_steps, dt_s)
     if start_utc_s < table.start_utc_s or end_utc_s > table.end_utc_s:
         raise ProfileError(
             f"{table.path}: covers {local_iso(table.start_utc_s)} to {local_iso(table.end_utc_s)}, the run needs "

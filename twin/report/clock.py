@@ -3,8 +3,16 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from twin.clock import ZONE, local_time
-from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE
+from twin.clock import (
+    ZONE,
+    clock_text,
+    first_step_from,
+    step_text,
+    step_time,
+    steps_in,
+    time_units,
+)
+from twin.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 __all__ = ["Clock", "Tick"]
 
@@ -32,7 +40,7 @@ class Clock:
     """The run's time base."""
 
     start_utc_s: int
-    dt_s: int
+    dt_s: float
     n_steps: int
     """Steps planned."""
 
@@ -43,31 +51,27 @@ class Clock:
 
     def at(self, step: int) -> datetime:
         """Return the local start of a step."""
-        return local_time(self.start_utc_s + step * self.dt_s)
+        return step_time(self.start_utc_s, step, self.dt_s)
 
     def label(self, step: int) -> str:
-        """Return e.g. ``Wed 15 Jun 2016, 12:30``, with seconds where steps are not whole minutes."""
-        return f"{self.at(step):%a %-d %b %Y, {self._time_format}}"
+        """Return e.g. ``Wed 15 Jun 2016, 12:30``, with seconds where steps are not whole minutes, or milliseconds."""
+        at = self.at(step)
+        return f"{at:%a %-d %b %Y}, {clock_text(at, self.dt_s)}"
 
     def short_label(self, step: int) -> str:
-        """Return e.g. ``15 Jun 12:30``, with seconds where steps are not whole minutes."""
-        return f"{self.at(step):%-d %b {self._time_format}}"
-
-    @property
-    def _time_format(self) -> str:
-        return "%H:%M:%S" if self.dt_s % SECONDS_PER_MINUTE else "%H:%M"
+        """Return e.g. ``15 Jun 12:30``, with seconds where steps are not whole minutes, or milliseconds."""
+        at = self.at(step)
+        return f"{at:%-d %b} {clock_text(at, self.dt_s)}"
 
     @property
     def step_text(self) -> str:
         """The step in words, e.g. ``15 min``."""
-        if self.dt_s % SECONDS_PER_MINUTE:
-            return f"{self.dt_s} s"
-        return f"{self.dt_s // SECONDS_PER_MINUTE} min"
+        return step_text(self.dt_s)
 
     @property
     def steps_per_day(self) -> int:
         """Steps in 24 hours."""
-        return SECONDS_PER_DAY // self.dt_s
+        return steps_in(SECONDS_PER_DAY, self.dt_s)
 
     def day_of(self, step: int) -> tuple[int, int]:
         """Return first and last-plus-one step of the local calendar day that holds ``step``, cut to the run."""
@@ -77,13 +81,13 @@ class Clock:
 
     def _step_of(self, day: object) -> int:
         midnight = datetime.fromisoformat(str(day)).replace(tzinfo=ZONE)
-        return -((self.start_utc_s - int(midnight.timestamp())) // self.dt_s)
+        return first_step_from(int(midnight.timestamp()) - self.start_utc_s, self.dt_s)
 
     def ticks(self, first: int, stop: int) -> tuple[Tick, ...]:
         """Return the marks of an axis over steps ``first`` to ``stop``, at round local times."""
         span_s = (stop - first) * self.dt_s
         if span_s < _FEW_HOURS_S:
-            return self._second_ticks(first, span_s)
+            return self._second_ticks(first, stop)
         if span_s <= _FEW_DAYS * SECONDS_PER_DAY:
             hours = next(h for h in _HOUR_STEPS if span_s / (h * SECONDS_PER_HOUR) <= _MAX_TICKS + 2)
             return self._hour_ticks(first, stop, hours)
@@ -95,20 +99,22 @@ class Clock:
     def _offset_s(self, moment: datetime, first: int) -> float:
         return moment.timestamp() - (self.start_utc_s + first * self.dt_s)
 
-    def _second_ticks(self, first: int, span_s: int) -> tuple[Tick, ...]:
-        every_s = next(s for s in _SECOND_STEPS if span_s / s <= _MAX_TICKS)
-        start_s = self.start_utc_s + first * self.dt_s
+    def _second_ticks(self, first: int, stop: int) -> tuple[Tick, ...]:
+        length, second = time_units(self.dt_s)
+        unit_s = 1 if second == 1 else self.dt_s
+        start, span = self.start_utc_s * second + first * length, (stop - first) * length
+        spacings = [(unit_s, 1), *((every_s, every_s * second) for every_s in _SECOND_STEPS)]
+        every_s, every = next((every_s, every) for every_s, every in spacings if span / every <= _MAX_TICKS)
         # time zones differ from UTC by whole quarters of an hour, so round local times are round in UTC too
-        moments = range(-(-start_s // every_s) * every_s, start_s + span_s + 1, every_s)
-        time_format = "%H:%M:%S" if every_s % SECONDS_PER_MINUTE else "%H:%M"
+        moments = range(-(-start // every) * every, start + span + 1, every)
         return tuple(
-            Tick(at_s=float(moment - start_s), label=f"{local_time(moment):{time_format}}")
+            Tick(at_s=(moment - start) / second, label=clock_text(step_time(0, moment, unit_s), every_s))
             for moment in moments
         )
 
     def _hour_ticks(self, first: int, stop: int, hours: int) -> tuple[Tick, ...]:
         span_s = (stop - first) * self.dt_s
-        moment = self.at(first).astimezone(UTC).replace(minute=0, second=0)
+        moment = self.at(first).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         ticks: list[Tick] = []
         while (at_s := self._offset_s(moment, first)) <= span_s:
             local = moment.astimezone(ZONE)

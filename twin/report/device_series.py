@@ -19,7 +19,7 @@ _BLOCK_VALUES = 20_000_000
 Array = NDArray[np.floating]
 
 
-def energy_of(blocks: Iterator[Array], dt_s: int) -> Energy:
+def energy_of(blocks: Iterator[Array], dt_s: float) -> Energy:
     """Return the energy of devices from their powers.
 
     Args:
@@ -70,7 +70,7 @@ def values_of(blocks: Iterator[Array], devices: Sequence[str]) -> OutputValues:
 class _Stored:
     """Where the devices of a run are among the stored series of one strategy."""
 
-    def __init__(self, reader: StrategyReader, entries: Sequence[DeviceEntry], dt_s: int) -> None:
+    def __init__(self, reader: StrategyReader, entries: Sequence[DeviceEntry], dt_s: float) -> None:
         self._reader = reader
         self._dt_s = dt_s
         self._n_steps = reader.last_step + 1
@@ -161,7 +161,7 @@ def device_run(
     entries: Sequence[DeviceEntry],
     strategies: Sequence[tuple[str, StrategyReader | None]],
     *,
-    dt_s: int,
+    dt_s: float,
 ) -> DeviceRun | None:
     """Return what a run stored of devices that keep their own state; None where it has none.
 

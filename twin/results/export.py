@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twin.clock import time_units
 from twin.errors import RunFolderError
 from twin.results.disk import write_atomic
 from twin.results.reader import StrategyReader
@@ -14,7 +15,7 @@ from twin.signals import Axis, recorded_on
 __all__ = ["export_csv"]
 
 
-def export_csv(strategy: StrategyReader, axis: Axis, path: Path, *, start: datetime, dt_s: int) -> None:
+def export_csv(strategy: StrategyReader, axis: Axis, path: Path, *, start: datetime, dt_s: float) -> None:
     """Write one axis as CSV: a line per step and entity with time (UTC, start of the step), entity and signals.
 
     Args:
@@ -43,8 +44,12 @@ def export_csv(strategy: StrategyReader, axis: Axis, path: Path, *, start: datet
     out.write(",".join(["time_utc", axis.value, *(entry.name for entry in signals)]) + "\n")
     labels = [_quoted(name) for name in names]
     begin = start.astimezone(UTC)
+    units, second = time_units(dt_s)
     for step, rows in enumerate(zip(*arrays, strict=True)):
-        time = (begin + timedelta(seconds=step * dt_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = begin + timedelta(seconds=step * units / second)
+        time = moment.strftime("%Y-%m-%dT%H:%M:%S") + (
+            f".{moment.microsecond // 1000:03d}Z" if second > 1 else "Z"
+        )
         for label, *values in zip(labels, *rows, strict=True):
             out.write(
                 ",".join([time, label, *(np.format_float_positional(v, trim="-") for v in values)]) + "\n"

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -87,7 +87,8 @@ class Manifest(BaseModel):
     status: RunStatus = RunStatus.RUNNING
     n_steps: int = Field(ge=1)
     """Steps of each strategy when it has run to its end."""
-    dt_s: int = Field(ge=1)
+    dt_s: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)]
+    """Length of a step [s]."""
     strategies: dict[str, StrategyState]
     versions: dict[str, str]
     python: str
@@ -110,7 +111,7 @@ class Manifest(BaseModel):
         seed: int,
         created: datetime,
         n_steps: int,
-        dt_s: int,
+        dt_s: float,
         labels: Mapping[str, str],
     ) -> "Manifest":
         """Return the manifest of a run that starts; ``labels`` by strategy name, ``created`` with a time zone."""

@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from twin.clock import ZONE
+from twin.clock import SUBSECOND_STEPS_S, ZONE, is_whole_steps, step_length
 from twin.scenario.base import Spec, wrong
 from twin.scenario.marks import got
 from twin.scenario.quantities import Quantity
@@ -44,11 +44,16 @@ def _check_start(start: dt.datetime) -> dt.datetime:
     return start
 
 
-def _check_step(step_s: int) -> int:
-    if _QUARTER_HOUR_S % step_s:
+def _check_step(step_s: float) -> float:
+    """Return the step as it is kept: an ``int`` where it is whole, so that nothing says 900.0."""
+    try:
+        length_s = step_length(step_s)
+    except ValueError as error:
+        raise wrong(str(error)) from error
+    if not is_whole_steps(_QUARTER_HOUR_S, length_s):
         text = "a step must divide 15 min (900 s), so that quarter-hours are whole steps"
-        raise wrong(f"{text}; use e.g. 900, 300 or 60 s (got {step_s} s)")
-    return step_s
+        raise wrong(f"{text}; use e.g. 900, 300 or 60 s (got {step_s:g} s)")
+    return length_s
 
 
 class Period(Spec):
@@ -67,8 +72,14 @@ class Period(Spec):
         default=None,
         description="Instead of days: up to a day, e.g. '5 min' [s]. Peaks need full quarters of an hour.",
     )
-    step_s: Annotated[int, Quantity("s", ge=1, le=_QUARTER_HOUR_S), AfterValidator(_check_step)] = Field(
-        default=_QUARTER_HOUR_S, description="Length of a step [s]; must divide 15 minutes."
+    step_s: Annotated[
+        float,
+        Quantity("s", ge=SUBSECOND_STEPS_S[0], le=_QUARTER_HOUR_S),
+        AfterValidator(_check_step),
+        PlainSerializer(step_length, return_type=Any),
+    ] = Field(
+        default=_QUARTER_HOUR_S,
+        description="Length of a step [s]; must divide 15 minutes. Below a second: 0.1, 0.2, 0.25 or 0.5 s.",
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -77,7 +88,7 @@ class Period(Spec):
             yield "", "days is missing; add it (or duration_s for less than a day)"
         elif self.days is not None and self.duration_s is not None:
             yield "duration_s", "days and duration_s say the same twice; keep one"
-        elif self.duration_s is not None and self.duration_s % self.step_s:
+        elif self.duration_s is not None and not is_whole_steps(self.duration_s, self.step_s):
             yield (
                 "duration_s",
                 f"duration_s {self.duration_s} must be a whole number of steps of {self.step_s} s",

@@ -275,3 +275,11 @@ class Scenario(Spec):
     live: LiveSpec = Field(
         default_factory=LiveSpec, description="Real time, for devices that are virtual or hardware."
     )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what contradicts: simulators of third parties against a step of less than a second."""
+        if self.external and self.period.step_s < 1:
+            yield (
+                "external",
+                f"a third party's simulator counts whole seconds, a step has {self.period.step_s:g} s; lengthen the step",
+            )

@@ -5,6 +5,7 @@ from typing import Any
 import mosaik_api_v3
 import numpy as np
 
+from twin.clock import time_units
 from twin.errors import RunError
 from twin.simulators.ports import Array, Port, StepCore
 
@@ -23,11 +24,14 @@ class RunState:
     def __init__(self) -> None:
         self.steps_done: dict[str, int] = {}
         self.failure: BaseException | None = None
-        self.failed_at_s: int | None = None
+        self.failed_step: int | None = None
 
 
 class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik ships no type information
-    """A time-based mosaik simulator with one entity that carries arrays."""
+    """A time-based mosaik simulator with one entity that carries arrays.
+
+    Its time is in seconds; where a step is shorter than one, in steps.
+    """
 
     def __init__(self) -> None:
         super().__init__({"api_version": "3.0", "type": "time-based", "models": {}})
@@ -39,6 +43,7 @@ class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik sh
         self._core: StepCore = params["core"]
         self._state: RunState = params["state"]
         self._state.steps_done[self._core.name] = 0
+        self._units_per_step, self._units_per_second = time_units(self._core.dt_s)
         self._given: dict[str, Array] = {}
         attrs = sorted({port.name for port in (*self._core.inputs, *self._core.outputs)})
         self.meta["models"] = {MODEL: {"public": True, "params": [], "attrs": attrs}}
@@ -52,7 +57,7 @@ class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik sh
 
     def step(self, time: int, inputs: dict[str, Any], max_advance: int) -> int:
         """Advance the core by one step."""
-        following = time + self._core.dt_s
+        following = time + self._units_per_step
         if self._state.failure is not None:
             return following
         try:
@@ -60,10 +65,10 @@ class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik sh
             values = {
                 port.name: self._take(port, incoming.get(port.name), time) for port in self._core.inputs
             }
-            given = self._core.advance(time // self._core.dt_s, values)
+            given = self._core.advance(time // self._units_per_step, values)
             self._given = {port.name: self._give(port, given[port.name]) for port in self._core.outputs}
         except Exception as error:
-            self._state.failure, self._state.failed_at_s = error, time
+            self._state.failure, self._state.failed_step = error, time // self._units_per_step
             raise
         self._state.steps_done[self._core.name] += 1
         return following
@@ -79,21 +84,26 @@ class CoreSimulator(mosaik_api_v3.Simulator):  # type: ignore[misc]  # mosaik sh
                 if not sources
                 else f"{len(sources)} sources: {', '.join(sorted(sources))}"
             )
-            raise RunError(f"{self._core.name}.{port.name} at {time} s: needs one source, {found}")
+            raise RunError(f"{self._core.name}.{port.name} at {self._at(time)} s: needs one source, {found}")
         ((source, value),) = sources.items()
         if value is None:
-            raise RunError(f"{self._core.name}.{port.name} at {time} s: {source} delivered no value")
+            raise RunError(
+                f"{self._core.name}.{port.name} at {self._at(time)} s: {source} delivered no value"
+            )
         if isinstance(value, np.ndarray) and value.shape == (port.size,) and not value.flags.writeable:
             return value
         # third-party simulators hand over scalars and lists
         array = np.array(value, dtype=np.float64, ndmin=1)
         if array.shape != (port.size,):
             raise RunError(
-                f"{self._core.name}.{port.name} at {time} s: {source} delivered shape {array.shape}, "
+                f"{self._core.name}.{port.name} at {self._at(time)} s: {source} delivered shape {array.shape}, "
                 f"expected ({port.size},)"
             )
         array.flags.writeable = False
         return array
+
+    def _at(self, time: int) -> str:
+        return f"{time}" if self._units_per_second == 1 else f"{time / self._units_per_second:g}"
 
     def _give(self, port: Port, value: Array) -> Array:
         if value.shape != (port.size,):

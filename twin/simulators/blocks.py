@@ -9,7 +9,7 @@ import numpy as np
 
 from models.devices.base import DeviceBlock
 from models.errors import DeviceError, ModelError, PowerFlowError
-from twin.clock import local_time
+from twin.clock import step_time
 from twin.hil import DeviceExchange
 from twin.plant import BlockPlan, Plant
 from twin.signals import AS_MUCH_AS_POSSIBLE_KW, Axis
@@ -238,10 +238,10 @@ def _known_ahead(plant: Plant, names: tuple[str, ...]) -> dict[str, Array]:
         "price_export_eur_kwh": plant.tariff.price_export_eur_kwh,
     }
     if "hour" in names:
-        known["hour"] = np.array([_local_hour(plant.start_utc_s + int(at)) for at in time_s])
+        known["hour"] = np.array([_local_hour(plant, step) for step in range(plant.n_steps)])
     return {name: values[:, None] for name, values in known.items()}
 
 
-def _local_hour(seconds: int) -> float:
-    at = local_time(seconds)
-    return at.hour + at.minute / 60 + at.second / SECONDS_PER_HOUR
+def _local_hour(plant: Plant, step: int) -> float:
+    at = step_time(plant.start_utc_s, step, plant.dt_s)
+    return at.hour + at.minute / 60 + (at.second + at.microsecond / 1e6) / SECONDS_PER_HOUR

@@ -15,7 +15,7 @@ class ClockCore:
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
 
-    def __init__(self, *, dt_s: int, pace: Pace) -> None:
+    def __init__(self, *, dt_s: float, pace: Pace) -> None:
         self.dt_s = dt_s
         self._pace = pace
 

@@ -9,7 +9,7 @@ from models.errors import DeviceError
 from twin.plant import Plant
 from twin.signals import Axis
 from twin.simulators.blocks import AS_MUCH_AS_POSSIBLE_KW, Blocks, BlockStepper, live_at_home
-from twin.simulators.plausible import generator_fault, storage_fault, strikes_after
+from twin.simulators.plausible import generator_fault, storage_fault, strikes_after, strikes_allowed
 from twin.simulators.ports import Array, ports
 
 __all__ = ["DevicesCore"]
@@ -31,6 +31,7 @@ class DevicesCore:
         self._soc = plant.battery_soc_start.astype(np.float64)
         self._pv_blocks, self._battery_blocks = blocks.on(Axis.PV), blocks.on(Axis.BATTERY)
         self._strikes = [np.zeros(len(stepper.plan.position), np.int64) for stepper in self._battery_blocks]
+        self._strikes_allowed = strikes_allowed(plant.dt_s)
         self._pv_rated_kw = plant.pv_inverter.p_rated_kw
         self._n_pv = sizes[Axis.PV]
         self.inputs = ports(
@@ -118,7 +119,9 @@ class DevicesCore:
         strikes = strikes_after(
             self._strikes[number], p_kw, gained_kwh=gained_kwh, rated_kw=rated_kw, dt_s=self.dt_s
         )
-        fault = storage_fault(strikes, p_kw, gained_kwh=gained_kwh, names=stepper.names)
+        fault = storage_fault(
+            strikes, p_kw, gained_kwh=gained_kwh, names=stepper.names, allowed=self._strikes_allowed
+        )
         if fault is not None:
             raise DeviceError(f"{stepper.plan.label}: {fault}")
         self._strikes[number] = strikes

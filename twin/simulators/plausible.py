@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import step_at
 from twin.units import energy_kwh
 
-__all__ = ["generator_fault", "storage_fault", "strikes_after"]
+__all__ = ["generator_fault", "storage_fault", "strikes_after", "strikes_allowed"]
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -26,7 +27,9 @@ capacity of an FMU may be several times the one in the scenario, by which its st
 _OWN_USE_SHARE = 0.05
 """Share of rated power that a battery may lose by itself while it is charged."""
 _STRIKES = 3
-"""Steps in a row: a state of charge that lags by a step moves against a power that has just turned round."""
+"""Steps in a row: a state of charge that lags by a step moves against a power that has just turned round ..."""
+_STRIKES_S = 3
+"""... and for this long at least, as what is read of a device lags by a time and not by a number of steps."""
 
 
 def generator_fault(p_kw: Array, *, rated_kw: Array, names: Sequence[str]) -> str | None:
@@ -40,6 +43,11 @@ def generator_fault(p_kw: Array, *, rated_kw: Array, names: Sequence[str]) -> st
         f"{rated_kw[at]:g} kW; a generator feeds in and has p_kw at most 0, so the `sign:` of p_kw under fmu.outputs is "
         "likely wrong: generation is for an FMU that counts feed-in positive, consumption for one that counts it negative"
     )
+
+
+def strikes_allowed(dt_s: float) -> int:
+    """Return from how many steps of ``dt_s`` [s] in a row on stored energy that moves against the power is a fault."""
+    return max(_STRIKES, step_at(_STRIKES_S, dt_s))
 
 
 def strikes_after(
@@ -64,9 +72,19 @@ def strikes_after(
     return counted
 
 
-def storage_fault(strikes: IntArray, p_kw: Array, *, gained_kwh: Array, names: Sequence[str]) -> str | None:
-    """Return what is wrong where stored energy has moved against the power too often, None where it has not."""
-    wrong = np.flatnonzero(strikes >= _STRIKES)
+def storage_fault(
+    strikes: IntArray, p_kw: Array, *, gained_kwh: Array, names: Sequence[str], allowed: int = _STRIKES
+) -> str | None:
+    """Return what is wrong where stored energy has moved against the power too often, None where it has not.
+
+    Args:
+        strikes: of :func:`strikes_after`.
+        p_kw: power at the terminal.
+        gained_kwh: stored energy at the end of the step less that at its start.
+        names: of the devices.
+        allowed: of :func:`strikes_allowed`.
+    """
+    wrong = np.flatnonzero(strikes >= allowed)
     if not len(wrong):
         return None
     at = int(wrong[0])

@@ -25,7 +25,7 @@ class Port:
     sign: Sign
     size: int
     """Number of values."""
-    dt_s: int
+    dt_s: float
     """Time base: the values are means over, or states at the start of, steps of this length."""
 
 
@@ -35,14 +35,14 @@ class StepCore(Protocol):
     name: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
-    dt_s: int
+    dt_s: float
 
     def advance(self, step: int, values: Mapping[str, Array]) -> Mapping[str, Array]:
         """Take one value per input port, return one per output port. The arrays returned are not changed later."""
         ...
 
 
-def ports(keys: tuple[str, ...], sizes: Mapping[Axis, int], dt_s: int) -> tuple[Port, ...]:
+def ports(keys: tuple[str, ...], sizes: Mapping[Axis, int], dt_s: float) -> tuple[Port, ...]:
     """Return one port per signal key of the vocabulary, sized by its axis."""
     found = [signal(key) for key in keys]
     return tuple(

@@ -41,7 +41,7 @@ class RecorderCore:
 
     name = "recorder"
 
-    def __init__(self, sizes: Mapping[Axis, int], *, dt_s: int, free_buses: IntArray, sink: Sink) -> None:
+    def __init__(self, sizes: Mapping[Axis, int], *, dt_s: float, free_buses: IntArray, sink: Sink) -> None:
         """Take the buses whose voltages make the feeder's quantiles: those that are not held by the model."""
         self.dt_s = dt_s
         self._free_buses = free_buses

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.battery import clip_power_kw, power_limits_kw
+from twin.clock import whole_seconds
 from twin.control.base import FloatArray, IntArray, Observation, Site
 from twin.control.management.ems import keeping_kw, own_rule_kw, reserve_soc
 from twin.control.management.guidance import Guidance, Priority, asked_homes, no_guidance
@@ -223,4 +224,4 @@ class HourBalance:
         return offered
 
     def _hour(self, step: int) -> int:
-        return (self._site.start_utc_s + step * self._site.dt_s) // SECONDS_PER_HOUR
+        return (self._site.start_utc_s + whole_seconds(step, self._site.dt_s)) // SECONDS_PER_HOUR

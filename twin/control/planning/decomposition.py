@@ -65,7 +65,7 @@ def decompose(
     window: PoolWindow,
     programs: Sequence[HomeLp],
     *,
-    dt_s: int,
+    dt_s: float,
     injection_weight: FloatArray,
     known: Mapping[int, Schedule] = NOTHING_KNOWN,
     effort: Effort | None = None,
@@ -130,7 +130,7 @@ def schedule_of(
 class _Homes:
     """The homes of a window, asked for their cheapest schedules."""
 
-    def __init__(self, window: PoolWindow, programs: Sequence[HomeLp], *, dt_s: int, workers: int) -> None:
+    def __init__(self, window: PoolWindow, programs: Sequence[HomeLp], *, dt_s: float, workers: int) -> None:
         self._window, self._programs = window, programs
         self._dt_h = hours(dt_s)
         self._workers = workers if len(programs) >= _HOMES_WORTH_A_THREAD * workers else 1
@@ -200,7 +200,7 @@ class _Master:
     Rows are what each term injects in each hour, what it withdraws, then the sum of the shares of each home.
     """
 
-    def __init__(self, window: PoolWindow, *, dt_s: int) -> None:
+    def __init__(self, window: PoolWindow, *, dt_s: float) -> None:
         self._window = window
         self._home, self._schedule = list[int](), list[Schedule]()
         self._dt_h = hours(dt_s)

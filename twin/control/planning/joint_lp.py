@@ -41,7 +41,7 @@ _MOST_NODES = 5000
 
 
 def solve_jointly(
-    window: PoolWindow, programs: Sequence[HomeLp], *, dt_s: int, objective: Objective = "value"
+    window: PoolWindow, programs: Sequence[HomeLp], *, dt_s: float, objective: Objective = "value"
 ) -> PoolPlan:
     """Return the best plan for ``window``.
 

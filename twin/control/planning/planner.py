@@ -21,6 +21,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import end_of_steps_s, first_step_from, whole_seconds
 from twin.control.base import FloatArray, IntArray, Observation, Site
 from twin.control.management.balance import HourBalance, steps_valid
 from twin.control.management.ems import reserve_soc
@@ -68,7 +69,7 @@ class Planner:
             raise ValueError(
                 f"horizon_h must be at least one step, {hours(site.dt_s):g} h (got {options.horizon_h:g})"
             )
-        self._replan_s = max(round(options.replan_every_h * SECONDS_PER_HOUR), site.dt_s)
+        self._replan_s = max(round(options.replan_every_h * SECONDS_PER_HOUR), end_of_steps_s(1, site.dt_s))
         self._valid_steps = steps_valid(site, options.valid_h)
         pools = pools_of(site, pool_of_community)
         self._pools = pools if options.objective == "value" else tuple(pool.as_a_whole() for pool in pools)
@@ -115,8 +116,8 @@ class Planner:
 
     def _is_due(self, step: int, plan: StandingPlan) -> bool:
         start, dt_s = self._site.start_utc_s, self._site.dt_s
-        period = (start + step * dt_s) // self._replan_s
-        return period != (start + plan.step * dt_s) // self._replan_s or step - plan.step >= plan.n_steps
+        period, planned = ((start + whole_seconds(at, dt_s)) // self._replan_s for at in (step, plan.step))
+        return period != planned or step - plan.step >= plan.n_steps
 
     def _advice(self, plan: StandingPlan, step: int) -> Guidance:
         """Return what the plan asks for; each home gets the part for the step it arrives in."""
@@ -149,9 +150,8 @@ class Planner:
     def _next_hour_step(self, step: IntArray) -> IntArray:
         """Return the first step of the hour after that of each ``step``, shape as given."""
         start, dt_s = self._site.start_utc_s, self._site.dt_s
-        next_hour_s = ((start + step * dt_s) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
-        first: IntArray = -((start - next_hour_s) // dt_s)
-        return first
+        next_hour_s = ((start + whole_seconds(step, dt_s)) // SECONDS_PER_HOUR + 1) * SECONDS_PER_HOUR
+        return first_step_from(next_hour_s - start, dt_s)
 
     def _outlook(
         self, seen: Observation, above: Guidance, *, fresh: BoolArray, age_steps: IntArray

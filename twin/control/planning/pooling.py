@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.clock import whole_seconds
 from twin.control.base import FloatArray, IntArray
 from twin.control.planning.home_lp import HomeWindow
 from twin.units import SECONDS_PER_HOUR
@@ -106,12 +107,12 @@ class PoolPlan:
         return 0.0 if scale_eur == 0.0 else max(self.objective_eur - self.bound_eur, 0.0) / scale_eur
 
 
-def hour_positions(start_utc_s: int, dt_s: int, *, step: int, n: int) -> tuple[int, IntArray]:
+def hour_positions(start_utc_s: int, dt_s: float, *, step: int, n: int) -> tuple[int, IntArray]:
     """Return the first hour since 1970-01-01 UTC of a window and the position of each step's hour, shape (n,).
 
     Settlement hours are UTC hours; a step belongs to the hour in which it begins.
     """
-    hour = (start_utc_s + dt_s * np.arange(step, step + n, dtype=np.int64)) // SECONDS_PER_HOUR
+    hour = (start_utc_s + whole_seconds(np.arange(step, step + n, dtype=np.int64), dt_s)) // SECONDS_PER_HOUR
     return int(hour[0]), hour - hour[0]
 
 
