@@ -113,7 +113,7 @@ class Recognition:
             self._tell(EventKind.DISCONNECTED, f"{self.where}: {reason}")
 
     def doubt(self) -> None:
-        """Identify the device again before it is used; no event."""
+        """Have the device identified again before it is used: it restarted, or its registers have moved."""
         if self._state is SessionState.IDENTIFIED:
             self._state = SessionState.DISCONNECTED
 

@@ -240,10 +240,6 @@ class DeviceSession:
             await self._link.abort()
         self._recognition.disconnected(reason)
 
-    def doubt_identity(self) -> None:
-        """Identify the device again before it is used: it restarted, or its registers have moved."""
-        self._recognition.doubt()
-
     async def poll(self, group: Group, *, part: int = 0, parts: int = 1) -> None:
         """Renew the points of a group; of its reads only each ``parts``-th, beginning with number ``part``.
 
@@ -256,7 +252,7 @@ class DeviceSession:
         self._recognition.require()
         await self._reader.poll(group, part=part, parts=parts)
         if self._reader.take_suspicion():
-            self.doubt_identity()
+            self._recognition.doubt()
 
     async def read(self, points: Sequence[str]) -> dict[str, Sample]:
         """Return fresh samples of points, whatever their group.

@@ -41,11 +41,6 @@ class BlockDecoder:
             for point, rule in zip(points, rules, strict=True)
         ]
 
-    @property
-    def block(self) -> ReadBlock:
-        """What it decodes."""
-        return self._block
-
     def decode(self, registers: Sequence[int]) -> dict[str, float | str | None]:
         """Return the values by point; None where there is none, then :meth:`reasons` say why.
 
@@ -69,13 +64,6 @@ class BlockDecoder:
             for at, (name, rule, scale_at) in enumerate(self._points)
         }
         return {name: reason for name, reason in found.items() if reason}
-
-    def exponents(self, registers: Sequence[int]) -> dict[str, int | None]:
-        """Return the power of ten in force, by scaled point; None where it is not implemented."""
-        raws = self._raws(registers)
-        return {
-            name: self._exponent(raws, scale_at) for name, _, scale_at in self._points if scale_at is not None
-        }
 
     def _raws(self, registers: Sequence[int]) -> tuple[Any, ...]:
         if len(registers) != self._block.count:

@@ -6,9 +6,14 @@ import sys
 import threading
 from typing import Final
 
-import serial
-
 from hil_adapters.wire.base import Parity, SerialTarget
+
+try:
+    import serial
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'devices on the wire need pyserial; install it with: pip install "gemello[hil]"', name="serial"
+    ) from error
 
 __all__ = ["SerialChannel", "open_serial"]
 

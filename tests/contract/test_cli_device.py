@@ -435,3 +435,36 @@ def test_a_person_who_types_another_serial_number_lets_nothing_be_written(invert
     os.close(ours)
     assert "Somebody must be able to switch it off" in said
     assert "SN-0000 is not the serial number that answers" in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["read", "sunspec_pv", "--host", "127.0.0.1"],
+        ["serve", "sunspec_pv"],
+        ["discover", "--host", "127.0.0.1"],
+    ],
+)
+def test_without_the_extra_a_command_says_which_one_to_install(command):
+    code = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "sunspec2":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+sys.argv[0] = "twin"
+from twin.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "device", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert 'need pysunspec2; install it with: pip install "gemello[hil]"' in done.stderr

@@ -40,11 +40,14 @@ pytestmark = pytest.mark.live
 GUIDE = (Path(__file__).parents[2] / "docs/virtual_devices.md").read_text(encoding="utf-8")
 LOOKING_S = 1.0
 """For starting mbpoll on a busy machine."""
-FLUSHED = 4
-"""After so many steps of a second the first ones are on the disk: they wait for 2 s, and for the next step."""
+STEP_S = 0.25
+FLUSHED = 12
+"""After so many steps the first ones are on the disk: they wait for 2 s, and for the next step."""
+LATER = 20
+"""A step that comes after the limit was seen in force."""
 ARMED = ("--armed", "--confirm", f"Roof={SERIAL}", "--out", "results")
-FEED_TIMEOUT_S = 3.0
-"""Three steps of 1 s."""
+OTHER = ("--armed", "--confirm", "Roof=SN-1", "--out", "results")
+FEED_TIMEOUT_S = 2.0
 
 
 def stated_s(what: str) -> float:
@@ -151,26 +154,12 @@ def test_a_run_that_is_killed_lets_go_of_the_device_and_what_it_stored_is_readab
     assert stored(lab, RunStatus.UNFINISHED) >= 1
 
 
-def test_when_run_and_guardian_are_killed_the_watchdog_of_the_device_lets_go(
-    lab: Bench, inverter: Inverter
-) -> None:
-    with lab.started("live", lab.scenario(), *ARMED) as run:
-        guardians = limited(lab, inverter, run, steps=FLUSHED)
-        for pid in (*guardians, run.process.pid):
-            os.kill(pid, signal.SIGKILL)
-        killed_s = time.monotonic()
-        assert inverter.is_limited, "nobody was there to release it"
-        late_s = stated_s("the guardian is killed") + TIMER_S
-        let_go(inverter, within_s=late_s, since_s=killed_s)
-        nobody_writes(inverter, guardians)
-    assert stored(lab, RunStatus.UNFINISHED) >= 1
-
-
 def test_a_run_without_its_guardian_fails_and_says_so(lab: Bench, inverter: Inverter) -> None:
     with lab.started("live", lab.scenario(), *ARMED) as run:
         guardians = limited(lab, inverter, run)
         for pid in guardians:
             os.kill(pid, signal.SIGKILL)
+        assert inverter.is_limited, "nobody was there to release it"
         late_s = stated_s("the guardian is killed") + TIMER_S
         let_go(inverter, within_s=late_s, since_s=time.monotonic())
         code, said = run.ended()
@@ -182,28 +171,29 @@ def test_a_run_without_its_guardian_fails_and_says_so(lab: Bench, inverter: Inve
 
 
 def test_an_exception_in_a_strategy_lets_go_of_the_device(lab: Bench, inverter: Inverter) -> None:
-    with lab.started("live", lab.scenario(**{"params: {": "params: {fails_at: 5, "}), *ARMED) as run:
+    with lab.started("live", lab.scenario(**{"params: {": f"params: {{fails_at: {LATER}, "}), *ARMED) as run:
         guardians = limited(lab, inverter, run)
-        until(lambda: n_finished(lab) == 5, "the step before the one that fails")
-        # the next step begins a second later
-        let_go(inverter, within_s=1.0 + stated_s("a strategy raises an exception"), since_s=time.monotonic())
+        until(lambda: n_finished(lab) == LATER, "the step before the one that fails")
+        let_go(
+            inverter, within_s=STEP_S + stated_s("a strategy raises an exception"), since_s=time.monotonic()
+        )
         code, said = run.ended()
         assert code == 1
         assert "the strategy is broken" in said
         nobody_writes(inverter, guardians)
     assert audit_ends_released(lab)
-    assert stored(lab, RunStatus.FAILED) == 5
+    assert stored(lab, RunStatus.FAILED) == LATER
 
 
 def test_a_strategy_that_hangs_loses_the_device_and_then_the_run(lab: Bench, inverter: Inverter) -> None:
-    with lab.started("live", lab.scenario(**{"params: {": "params: {hangs_at: 5, "}), *ARMED) as run:
+    with lab.started("live", lab.scenario(**{"params: {": f"params: {{hangs_at: {LATER}, "}), *ARMED) as run:
         guardians = limited(lab, inverter, run)
-        until(lambda: n_finished(lab) == 5, "the step before the one that hangs")
+        until(lambda: n_finished(lab) == LATER, "the step before the one that hangs")
         late_s = FEED_TIMEOUT_S + stated_s("a step hangs")
         let_go(inverter, within_s=late_s, since_s=time.monotonic())
         code, said = run.ended()
         assert code == 1
-        assert "step 5 did not finish within 20 s" in said
+        assert f"step {LATER} did not finish within 10 s" in said
         assert "in decide" in said
         nobody_writes(inverter, guardians)
     assert audit_ends_released(lab)
@@ -217,7 +207,7 @@ def test_a_run_that_sleeps_loses_the_device_and_does_not_arm_it_again(lab: Bench
         let_go(inverter, within_s=FEED_TIMEOUT_S + stated_s("a step hangs"), since_s=time.monotonic())
         run.process.send_signal(signal.SIGCONT)
         seen = n_finished(lab)
-        until(lambda: n_finished(lab) > seen + 2, "the run goes on")
+        until(lambda: n_finished(lab) > seen + 2.0 / STEP_S, "the run goes on")
         assert inverter.is_marked, "although the strategy still asks for the limit"
         run.interrupt()
         assert run.ended()[0] == 130
@@ -243,7 +233,7 @@ def test_a_full_disk_lets_go_of_the_device_and_what_is_stored_is_readable(
     with lab.started("live", lab.scenario(), *ARMED) as run:
         guardians = limited(lab, inverter, run, steps=FLUSHED)
         run.fill_disk()
-        let_go(inverter, within_s=1.0 + stated_s("the disk is full"), since_s=time.monotonic())
+        let_go(inverter, within_s=STEP_S + stated_s("the disk is full"), since_s=time.monotonic())
         code, said = run.ended()
         assert code == 1
         assert "could not write results" in said
@@ -262,9 +252,9 @@ def test_an_e_stop_from_another_terminal_lets_go_of_the_device_for_good(
         asked_s = time.monotonic()
         code, said = lab.said("estop", "--reason", "smoke")
         assert (code, said) == (0, "Roof: tripped, in the safe state\n")
-        let_go(inverter, within_s=1.0 + stated_s("`twin estop`"), since_s=asked_s)
+        let_go(inverter, within_s=STEP_S + stated_s("`twin estop`"), since_s=asked_s)
         seen = n_finished(lab)
-        until(lambda: n_finished(lab) > seen + 2, "the run goes on")
+        until(lambda: n_finished(lab) > seen + 2.0 / STEP_S, "the run goes on")
         assert inverter.is_marked, "although the strategy still asks for the limit"
         run.interrupt()
         assert run.ended()[0] == 130
@@ -283,7 +273,7 @@ def test_a_run_that_only_reads_writes_nothing(lab: Bench, inverter: Inverter) ->
     assert [line for line in lab.audit() if line["event"] == "write"] == []
     strategy = RunReader(lab.run_folder).strategy("limiter")
     assert np.allclose(strategy.series("pv.p_kw"), -RATED_KW), "full sun, whatever the strategy asks for"
-    assert stored(lab, RunStatus.FINISHED) == 4
+    assert stored(lab, RunStatus.FINISHED) == 4.0 / STEP_S
 
 
 def test_a_dry_run_only_tells_what_it_would_write(lab: Bench, inverter: Inverter) -> None:
@@ -302,15 +292,14 @@ def test_a_dry_run_only_tells_what_it_would_write(lab: Bench, inverter: Inverter
     [
         (("run",), {}, 2, "as: hardware; run it with `twin live SCENARIO --read-only`"),
         (("live",), {}, 2, "one of --armed, --read-only, --dry-run"),
-        (("live", *ARMED), {"live: {": "live: {speed: 2, "}, 2, "a real device lives in real time"),
         (("live", *ARMED), {"strategies:": "strategies:\n  none: "}, 2, "--armed: one strategy"),
         (("live", "--armed"), {}, 2, "nobody is there to confirm it"),
-        (("live", "--armed", "--confirm", "Roof=SN-1"), {}, 1, "Roof cannot be armed: Roof: not confirmed"),
-        (("live", *ARMED), {"serial: SERIAL": "serial: SN-1"}, 1, "SN-1"),
+        (("live", *OTHER), {}, 2, f"the scenario expects serial number {SERIAL}"),
+        (("live", *OTHER), {"serial: SERIAL": "serial: SN-1"}, 1, f"serial number {SERIAL}"),
         (("live", *ARMED), {"      acceptance: acceptance.json\n": ""}, 1, "it has no acceptance report"),
     ],
     ids=[
-        *("run", "no-mode", "faster", "two-strategies"),
+        *("run", "no-mode", "two-strategies"),
         *("nobody", "other-name", "other-serial", "untested"),
     ],
 )
@@ -330,13 +319,11 @@ def test_a_device_is_not_commanded_by(
     assert not inverter.is_limited
 
 
-def test_a_device_that_has_passed_its_acceptance_test_is_armed_and_a_later_change_of_its_map_ends_that(
-    lab: Bench, inverter: Inverter
-) -> None:
+def test_a_device_that_has_passed_its_acceptance_test_is_armed(lab: Bench, inverter: Inverter) -> None:
     (lab.folder / "acceptance.json").unlink()
     where = ("--host", "127.0.0.1", "--port", str(inverter.port), "--serial", SERIAL)
     limits = ("--write", "--limit", f"p_limit_kw=0:{RATED_KW}", "--confirm", SERIAL)
-    short = ("--seconds", "2", "--settle-s", "3", "--out", "acceptance.json")
+    short = ("--seconds", "1", "--settle-s", "3", "--out", "acceptance.json")
     code, said = lab.said("device", "check", "inverter.yaml", *where, *limits, *short)
     assert code == 0, said
     assert not inverter.is_limited
@@ -344,11 +331,6 @@ def test_a_device_that_has_passed_its_acceptance_test_is_armed_and_a_later_chang
         limited(lab, inverter, run)
         run.interrupt()
         assert run.ended()[0] == 130
-    map_ = lab.folder / "inverter.yaml"
-    map_.write_text(map_.read_text(encoding="utf-8").replace("low: 5,", "low: 4,"), encoding="utf-8")
-    code, said = lab.said("live", lab.scenario(), *ARMED)
-    assert code == 1
-    assert "its register map has changed since the acceptance test" in said
 
 
 def test_an_acceptance_test_that_failed_keeps_a_device_from_being_armed(
@@ -389,7 +371,7 @@ def test_a_device_that_restarts_gets_its_limit_again_and_the_run_tells_what_was_
         inverter.process.kill()
         inverter.process.wait()
         seen = n_finished(lab)
-        until(lambda: n_finished(lab) >= seen + 2, "the run goes on without it")
+        until(lambda: n_finished(lab) >= seen + 2.0 / STEP_S, "the run goes on without it")
         with served_inverter(port=inverter.port) as again:
             until(lambda: again.is_limited, "the limit is in force again")
             code, said = run.ended()
@@ -397,8 +379,8 @@ def test_a_device_that_restarts_gets_its_limit_again_and_the_run_tells_what_was_
             assert not again.is_limited
     (device,) = RunReader(lab.run_folder).manifest.strategies["limiter"].live["devices"]
     used = device["readings"]["p_kw"]
-    assert used["live"] + used.get("held", 0) + used.get("model", 0) == 15
-    assert used["live"] < 15
+    assert used["live"] + used.get("held", 0) + used.get("model", 0) == 15.0 / STEP_S
+    assert used["live"] < 15.0 / STEP_S
 
 
 def test_a_network_that_is_cut_leaves_the_device_to_its_watchdog_and_is_survived(

@@ -320,7 +320,7 @@ def test_its_run_stands_beside_built_in_strategies_on_the_same_sun_and_load(fini
     assert any(
         re.fullmatch(r"meter answers at 127\.0\.0\.1:\d+ unit 1 \(sunspec_meter\)", text) for text in events
     )
-    assert "commands were in force in 100.0% of the steps" in events
+    assert "commands were in force in 100.0 % of the steps" in events
 
 
 def test_a_replay_without_the_ems_gives_the_same_bits(finished, tmp_path):

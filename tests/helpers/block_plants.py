@@ -1,5 +1,6 @@
 """Plants with devices that keep their own state: assembled from a few lines of a scenario, and stepped without a run."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from twin.errors import ScenarioError
 from twin.plant import BlockPlan, FloatArray, Plant
 from twin.scenario import load_scenario
 
-__all__ = ["HEAD", "Shelf", "only", "run"]
+__all__ = ["HEAD", "Build", "Mistakes", "Shelf", "only", "run"]
+
+Build = Callable[..., Plant]
+Mistakes = Callable[[str], list[tuple[str, str]]]
 
 HEAD = """\
 feeder: {source: "pandapower:create_cigre_network_lv"}

@@ -59,7 +59,7 @@ PATIENCE_S = 60.0
 SCENARIO = """\
 name: lab
 feeder: {source: "pandapower:create_cigre_network_lv"}
-period: {start: 2026-06-20T12:00, duration_s: 2 min, step_s: 1 s}
+period: {start: 2026-06-20T12:00, duration_s: 2 min, step_s: 250 ms}
 devices:
   - {kind: load, from: feeder, profile: constant}
   - kind: pv

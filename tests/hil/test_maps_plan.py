@@ -90,17 +90,14 @@ def test_a_block_decodes_as_its_points_do_one_by_one(register_map, data):
             st.lists(st.integers(0, 65535), min_size=block.count, max_size=block.count), label="registers"
         )
         decoder = BlockDecoder(register_map, block)
-        values, reasons, exponents = (
-            decoder.decode(registers),
-            decoder.reasons(registers),
-            decoder.exponents(registers),
-        )
+        values, reasons = decoder.decode(registers), decoder.reasons(registers)
         assert set(values) == set(block.points)
         for name in block.points:
             entry = points[name]
             at = entry.address - block.address
             own = registers[at : at + register_count(entry)]
-            exponent = exponents.get(name)
+            scale = values.get(entry.scale_point)
+            exponent = None if scale is None else int(scale)
             assert values[name] == decode(entry, own, register_map.link, scale_exponent=exponent)
             assert reasons.get(name, "") == reason(entry, own, register_map.link, scale_exponent=exponent)
 
@@ -138,7 +135,6 @@ def test_a_scale_point_comes_along_without_being_asked_for():
     assert (block.address, block.count, block.points) == (10, 5, ("w", "w_sf"))
     decoder = BlockDecoder(map_, block)
     assert decoder.decode([1234, 0, 0, 0, 0xFFFF]) == {"w": 123.4, "w_sf": -1.0}
-    assert decoder.exponents([1234, 0, 0, 0, 0xFFFF]) == {"w": -1}
 
 
 def test_a_scale_factor_out_of_range_leaves_the_value_out_and_is_named():

@@ -117,10 +117,16 @@ def built(tmp_path_factory):
     return lambda name: libmodbus_example(name, folder)
 
 
-def passed(printed):
-    """Tell whether libmodbus' unit test came to its end; show where it stopped."""
-    assert "ALL TESTS PASS WITH SUCCESS" in printed, printed[-1500:]
-    assert printed.count("OK\n") > 80
+def passed(run):
+    """Run libmodbus' unit test to its end; show where it stopped.
+
+    It wants some answers within 5 ms, which a busy machine may miss: it has three tries.
+    """
+    tries = []
+    while len(tries) < 3 and not (tries and "ALL TESTS PASS WITH SUCCESS" in tries[-1]):
+        tries.append(asyncio.run(run()))
+    assert "ALL TESTS PASS WITH SUCCESS" in tries[-1], [printed[-1500:] for printed in tries]
+    assert tries[-1].count("OK\n") > 80
 
 
 def test_libmodbus_unit_test_passes_against_our_tcp_server(built):
@@ -134,7 +140,7 @@ def test_libmodbus_unit_test_passes_against_our_tcp_server(built):
         finally:
             await server.stop()
 
-    passed(asyncio.run(scenario()))
+    passed(scenario)
 
 
 def test_libmodbus_unit_test_passes_against_our_serial_server(built, tmp_path):
@@ -150,7 +156,7 @@ def test_libmodbus_unit_test_passes_against_our_serial_server(built, tmp_path):
             finally:
                 await server.stop()
 
-    passed(asyncio.run(scenario()))
+    passed(scenario)
 
 
 async def opened(link):

@@ -1,9 +1,11 @@
-"""Sites with communities, small enough to work out by hand."""
+"""Sites with communities, small enough to work out by hand, and plants from a few lines of a scenario."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from block_plants import Build, Mistakes, Shelf
 
 from models.battery import BatteryFleet
 from twin.control import Observation, Site
@@ -143,3 +145,21 @@ def play():
         )
 
     return run
+
+
+@pytest.fixture(name="shelf")
+def _shelf(tmp_path: Path) -> Shelf:
+    """Return a folder for scenarios."""
+    return Shelf(tmp_path)
+
+
+@pytest.fixture(name="build")
+def _build(shelf: Shelf) -> Build:
+    """Return what builds the plant of some devices."""
+    return shelf.plant
+
+
+@pytest.fixture(name="mistakes")
+def _mistakes(shelf: Shelf) -> Mistakes:
+    """Return what tells the mistakes in some devices."""
+    return shelf.mistakes

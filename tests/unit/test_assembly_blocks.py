@@ -1,13 +1,11 @@
 """Devices with a state of their own become block plans: who is in them, and what drives them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from block_plants import HEAD, Shelf, only, run
+from block_plants import HEAD, Build, Mistakes, only, run
 
-from twin.plant import Plant
 from twin.signals import Axis
 
 HEATERS = "  - {kind: water_heater, share: 50 %, draw: generated, litres_day: 150}\n"
@@ -22,24 +20,6 @@ PV = (
 )
 
 SLOW_PV = PV.replace("as: AS,", "as: AS, detail: {response_s: 30 s, ramp_up_share_s: 6 %/min},")
-
-Build = Callable[..., Plant]
-Mistakes = Callable[[str], list[tuple[str, str]]]
-
-
-@pytest.fixture(name="shelf")
-def _shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
-
-
-@pytest.fixture(name="build")
-def _build(shelf: Shelf) -> Build:
-    return shelf.plant
-
-
-@pytest.fixture(name="mistakes")
-def _mistakes(shelf: Shelf) -> Mistakes:
-    return shelf.mistakes
 
 
 def test_appliances_are_silent_loads_behind_the_meters_of_homes(build: Build) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from block_plants import HEAD, Shelf, only, run
+from block_plants import HEAD, Build, Mistakes, only, run
 from tiny_fmus import Var, build_fmu
 from tiny_fmus_zips import changed, with_entry
 
 from twin.errors import ScenarioError
-from twin.plant import Plant
 
 HEATERS = "  - {kind: water_heater, share: 50 %, draw: generated, litres_day: 150}\n"
 CARS = "  - {kind: ev, share: 50 %, trips: generated}\n"
@@ -26,24 +25,6 @@ PUMP = """\
       inputs: {INPUTS}
       outputs: {OUTPUTS}
 """
-
-Build = Callable[..., Plant]
-Mistakes = Callable[[str], list[tuple[str, str]]]
-
-
-@pytest.fixture(name="shelf")
-def _shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
-
-
-@pytest.fixture(name="build")
-def _build(shelf: Shelf) -> Build:
-    return shelf.plant
-
-
-@pytest.fixture(name="mistakes")
-def _mistakes(shelf: Shelf) -> Mistakes:
-    return shelf.mistakes
 
 
 @pytest.fixture(name="pump", scope="module")

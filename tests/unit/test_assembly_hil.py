@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from block_plants import HEAD, Shelf, only
+from block_plants import HEAD, Build, Mistakes, Shelf, only
 from hil_entries import (
     BATTERY_ENTRY,
     HEATER_ENTRY,
@@ -33,24 +32,6 @@ from twin.simulators.blocks import beside, open_blocks
 from twin.simulators.exchange import HilExchange
 from twin.virtual.config import VirtualDeviceConfig
 from twin.virtual.physics import open_physics
-
-Build = Callable[..., Plant]
-Mistakes = Callable[[str], list[tuple[str, str]]]
-
-
-@pytest.fixture(name="shelf")
-def _shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
-
-
-@pytest.fixture(name="build")
-def _build(shelf: Shelf) -> Build:
-    return shelf.plant
-
-
-@pytest.fixture(name="mistakes")
-def _mistakes(shelf: Shelf) -> Mistakes:
-    return shelf.mistakes
 
 
 def test_a_real_device_has_its_address_limits_and_serial_number(build: Build) -> None:

@@ -1,12 +1,11 @@
 """Devices on the wire and their feeder act on each other: slopes, sensitivities, verdicts, and sources that feed hardware."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from block_plants import Shelf
+from block_plants import Build, Mistakes
 from hil_entries import PV_ENTRY, only_slot, written
 
 from hil_adapters.grid_source.base import SourceLimits
@@ -15,27 +14,8 @@ from models.feeder.base import Engine
 from twin.assembly.hil_gain import loop_verdict, sensitivities
 from twin.hil import WireSlope
 from twin.loop_gain import Verdict
-from twin.plant import Plant
 
 SOURCE = ", grid_source: {host: 10.0.0.9, low_v: 200 V, high_v: 260 V, step_v: 1.5 V, at_end: nominal}"
-
-Build = Callable[..., Plant]
-Mistakes = Callable[[str], list[tuple[str, str]]]
-
-
-@pytest.fixture(name="shelf")
-def _shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
-
-
-@pytest.fixture(name="build")
-def _build(shelf: Shelf) -> Build:
-    return shelf.plant
-
-
-@pytest.fixture(name="mistakes")
-def _mistakes(shelf: Shelf) -> Mistakes:
-    return shelf.mistakes
 
 
 @cache

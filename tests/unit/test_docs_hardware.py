@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from outside_homes import observation, site
 from typer.main import get_command
 
 from twin.cli import app
+from twin.control.registry import make_controller, resolve
 from twin.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +21,6 @@ SCENARIO = """
 name: lab
 feeder: {{source: "pandapower:create_cigre_network_lv"}}
 period: {{start: 2026-06-20T12:00, duration_s: 20, step_s: 1 s}}
-strategies: {{none: }}
 {}
 """
 
@@ -77,3 +78,17 @@ def test_the_entry_of_the_guide_loads_with_each_of_its_words(word: str, tmp_path
     loaded = load_scenario(path)
     assert loaded.scenario.live.poll == 0.5
     assert [getattr(entry.spec, "as_", None) for entry in loaded.devices] == [word]
+
+
+def test_the_strategy_of_the_guide_limits_inverters_to_what_its_scenario_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"```(?:yaml|python)\n(.*?)```", GUIDE, flags=re.DOTALL)
+    (entry,) = (block for block in blocks if "as:" in block)
+    (code,) = (block for block in blocks if "class Curtail" in block)
+    (tmp_path / "lab.yaml").write_text(SCENARIO.format(entry))
+    (tmp_path / "curtail.py").write_text(code)
+    (tmp_path / "roof_check.json").write_text("{}")
+    (use,) = load_scenario(tmp_path / "lab.yaml").scenario.strategies.values()
+    homes = site()
+    wanted = make_controller(resolve(use.use, tmp_path), homes, use.params).decide(observation())
+    assert wanted.pv_limit_kw is not None
+    assert wanted.pv_limit_kw.tolist() == [3.0] * len(homes.pv_home)

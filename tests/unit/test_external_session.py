@@ -55,6 +55,16 @@ def test_an_ems_that_falls_silent_is_told_once_and_when_it_comes_back(watch, tol
     assert told.events == [(2, "the EMS has not asked for anything for 5.1 s"), (4, "the EMS asks again")]
 
 
+def test_a_second_machine_that_writes_to_a_device_is_told_once(watch, told):
+    watch.writers(1, [("battery", "10.0.0.7"), ("battery", "10.0.0.7"), ("pv", "10.0.0.8")])
+    assert told.events == []
+    watch.writers(2, [("battery", "10.0.0.8"), ("battery", "10.0.0.7"), ("battery", "10.0.0.8")])
+    watch.writers(3, [("battery", "10.0.0.8")])
+    assert told.events == [
+        (2, "battery is written to by 10.0.0.8 as well as by 10.0.0.7; let one EMS command a device")
+    ]
+
+
 def test_the_end_of_an_ems_is_told_once(watch, told):
     with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as ems:
         ems.wait(30)

@@ -45,7 +45,7 @@ def slot(name: str = "store", **more: Any) -> HilSlot:
 class Rig:
     """A block with a guardian and a host that do what a test says."""
 
-    def __init__(self, *slots: HilSlot, alpha: float = 1.0) -> None:
+    def __init__(self, *slots: HilSlot, alpha: float = 1.0, label: str = "devices[1] store") -> None:
         self.slots = slots or (slot(),)
         self.now_s = 100.0
         self.guardian, self.host = ScriptedGuardian(), ScriptedWorld()
@@ -75,7 +75,7 @@ class Rig:
             label="beside",
         )
         wire = WirePlan(slots=self.slots, inputs=INPUTS, signals=("p_kw", "soc"))
-        self.block = HardwareBlock("devices[1] store", wire, exchange=self.exchange, beside=self.beside)
+        self.block = HardwareBlock(label, wire, exchange=self.exchange, beside=self.beside)
         self._step = 0
 
     def step(
@@ -167,6 +167,15 @@ def test_a_reading_that_ages_is_held_and_then_taken_from_the_model() -> None:
     tally = rig.exchange.tallies["store", "p_kw"]
     assert tally.steps == {SourceUsed.LIVE: 2, SourceUsed.HELD: 4, SourceUsed.MODEL: 2}
     assert (tally.oldest_s, tally.stale_share) == (5.0, 0.75)
+    assert rig.block.events == ("6 steps without a live reading of p_kw",), "the label has the name already"
+
+
+def test_of_several_devices_the_one_without_live_readings_is_named() -> None:
+    rig = Rig(slot("one"), slot("store"), label="devices[1]")
+    rig.guardian.reads_now("store", 100.0, p_kw=1.0, soc=0.6)
+    for _ in range(8):
+        rig.guardian.reads_now("one", rig.now_s, p_kw=1.0, soc=0.6)
+        rig.step([3.0, 3.0])
     assert rig.block.events == ("store: 6 steps without a live reading of p_kw",)
 
 

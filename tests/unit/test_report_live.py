@@ -492,6 +492,35 @@ def test_devices_are_told_once_with_what_they_stand_for() -> None:
     assert device_table(run_of(strategy(devices=()))) is None
 
 
+def test_the_serial_number_of_a_virtual_device_is_not_shown_because_it_is_made_up() -> None:
+    virtual = replace(ROOF, hardware=False, serial="12bae6e4b6-virtual")
+    table = device_table(run_of(strategy(devices=(virtual,))))
+    assert table is not None
+    assert table.rows[0][1:4] == ("virtual", "sunspec_pv", "emulated")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ({"Roof": False}, "No real device took part: Roof was emulated"),
+        ({"Roof": False, "Store": False}, "No real device took part: Roof, Store were emulated"),
+        ({"Roof": True, "Store": False}, "Roof was real, Store was emulated"),
+        ({f"PV {n}": False for n in range(9)}, "PV 5 and 3 more were emulated"),
+    ],
+)
+def test_it_is_said_which_devices_were_real(kinds: dict[str, bool], said: str) -> None:
+    devices = tuple(replace(ROOF, name=name, hardware=real) for name, real in kinds.items())
+    words = " ".join(live_section(run_of(strategy(devices=devices)), CLOCK).words)
+    assert said in words
+    assert "Curtailed PV energy is what the model beside a device" in words
+
+
+def test_a_replay_and_a_run_without_devices_say_nothing_of_real_ones() -> None:
+    replayed = live_section(run_of(replay_of="runs/1"), CLOCK)
+    without = live_section(run_of(strategy(mode="none", devices=())), CLOCK)
+    assert not any("emulated" in word or "Curtailed" in word for word in (*replayed.words, *without.words))
+
+
 def test_readings_are_counted_by_where_they_came_from() -> None:
     table = readings_table(run_of())
     assert table is not None

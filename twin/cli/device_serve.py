@@ -66,8 +66,10 @@ def serve_command(
     def work() -> int:
         from hil_adapters.virtual.protection import ProtectionSettings
         from twin import console
+        from twin.installed import require_hil
         from twin.virtual.standalone import Wanted, is_loopback, serve_alone, standalone_config
 
+        require_hil(["pysunspec2"])
         wanted = Wanted(
             map=map_,
             physics=None if physics is None else physics.value,

@@ -182,9 +182,16 @@ def existing_file(file: Path) -> Path:
 
 @contextlib.contextmanager
 def wire_errors() -> Iterator[None]:
-    """Translate errors of the wire: a map or a script that is wrong is bad input, everything else a failure."""
-    from hil_adapters.errors import FaultScriptError, HilError, MapError
+    """Translate errors of the wire: a map or a script that is wrong is bad input, everything else a failure.
 
+    Raises:
+        InputError: a package is missing that a device on the wire may need, or bad input.
+        RunError: everything else of the wire.
+    """
+    from hil_adapters.errors import FaultScriptError, HilError, MapError
+    from twin.installed import require_hil
+
+    require_hil(["pyserial", "pysunspec2"])
     try:
         yield
     except (MapError, FaultScriptError) as error:

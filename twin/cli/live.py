@@ -50,10 +50,14 @@ def live(
         from twin.runner import RunOptions
         from twin.scenario import load_scenario
 
-        mode = _mode(armed=armed, read_only=read_only, dry_run=dry_run)
         check_out(out)
         changed = changed_values(duration=duration)
         loaded = load_scenario(scenario, overrides=changed, option_names=OPTION_NAMES)
+        if not any((armed, read_only, dry_run)) and not _real_devices(loaded):
+            raise InputError(
+                f"{scenario}: has no real device (`as: hardware`); `twin run {scenario}` runs it"
+            )
+        mode = _mode(armed=armed, read_only=read_only, dry_run=dry_run)
         chosen = list(loaded.scenario.strategies) if strategy is None else strategy
         if armed and len(chosen) > 1:
             raise InputError(
@@ -160,24 +164,42 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
     return found
 
 
+def _real_devices(loaded: "LoadedScenario") -> dict[str, str]:
+    """Return the serial number that must answer, by name of each real device."""
+    from twin.scenario.device_base import SwitchedBase
+
+    return {
+        entry.spec.name: entry.spec.modbus.serial or ""
+        for entry in loaded.devices
+        if isinstance(entry.spec, SwitchedBase)
+        and entry.spec.as_ == "hardware"
+        and entry.spec.name is not None
+        and entry.spec.modbus is not None
+    }
+
+
 def _typed(loaded: "LoadedScenario", given: dict[str, str]) -> dict[str, str]:
     """Return what was typed for each real device, before anything is started and a progress bar stands in the way."""
+    serials = _real_devices(loaded)
+    for name, serial in given.items():
+        if name not in serials:
+            raise InputError(
+                f"--confirm {name}: the scenario has no such real device; it has {', '.join(serials) or 'none'}"
+            )
+        if serials[name] and serial != serials[name]:
+            raise InputError(
+                f"--confirm {name}={serial}: the scenario expects serial number {serials[name]}; look which device it is, "
+                "and correct one of the two"
+            )
     typed: dict[str, str] = {}
-    for entry in loaded.devices:
-        spec = entry.spec
-        if getattr(spec, "as_", None) != "hardware" or spec.name is None:
-            continue
-        if spec.name in given:
-            typed[spec.name] = f"{spec.name} {given[spec.name]}"
+    for name in serials:
+        if name in given:
+            typed[name] = f"{name} {given[name]}"
             continue
         if not sys.stdin.isatty():
             raise InputError(
-                f"{spec.name}: nobody is there to confirm it; run in a terminal or give --confirm '{spec.name}=SERIAL'"
+                f"{name}: nobody is there to confirm it; run in a terminal or give --confirm '{name}=SERIAL'"
             )
-        typer.echo(f"{spec.name} will be commanded. Type its name and serial number to arm it:", err=True)
-        typed[spec.name] = str(typer.prompt("name serial", err=True))
-    for name in given:
-        if name not in typed:
-            known = ", ".join(typed) or "none"
-            raise InputError(f"--confirm {name}: the scenario has no such real device; it has {known}")
+        typer.echo(f"{name} will be commanded. Type its name and serial number to arm it:", err=True)
+        typed[name] = str(typer.prompt("name serial", err=True))
     return typed

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,11 +159,14 @@ class Session:
     def _keep_writes(self, step: int) -> None:
         writes = [self._writes.popleft() for _ in range(len(self._writes))]
         self._book.writes(step, writes)
+        self._watch.writers(step, ((name, record.peer) for name, record in writes if record.refused is None))
 
     def _summarise(self) -> None:
         self._keep_writes(self._steps)
         share = self._commanded / self._steps if self._steps else 0.0
-        self._around.tell(max(self._steps - 1, 0), f"commands were in force in {share:.1%} of the steps")
+        self._around.tell(
+            max(self._steps - 1, 0), f"commands were in force in {100.0 * share:.1f} % of the steps"
+        )
 
 
 class _Watch:
@@ -173,6 +176,7 @@ class _Watch:
         self._around, self._silent_s = around, silent_s
         self._given: dict[str, bool] = {}
         self._changes: dict[str, int] = {}
+        self._writers: dict[str, list[str]] = {}
         self._is_silent = self._has_ended = False
 
     def step(self, step: int, commands: Mapping[str, Command], silent_s: float) -> None:
@@ -186,6 +190,19 @@ class _Watch:
             self._is_silent = is_silent
             text = f"has not asked for anything for {silent_s:.1f} s" if is_silent else "asks again"
             self._around.tell(step, f"the EMS {text}")
+
+    def writers(self, step: int, writes: Iterable[tuple[str, str]]) -> None:
+        """Look at who wrote to which device; whoever comes beside the first is told once."""
+        for name, peer in writes:
+            known = self._writers.setdefault(name, [])
+            if peer in known:
+                continue
+            if known:
+                self._around.tell(
+                    step,
+                    f"{name} is written to by {peer} as well as by {known[0]}; let one EMS command a device",
+                )
+            known.append(peer)
 
     def ems(self, step: int, process: "subprocess.Popen[bytes] | None") -> None:
         """Look at the EMS that the run started."""

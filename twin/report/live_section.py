@@ -1,6 +1,6 @@
 """The section of a report on real time and devices on the wire: sentences, tables and figures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,11 @@ _MODE_WORDS = {
     "been written; what a strategy asked had no effect on the devices.",
     "armed": "Real devices were armed and commanded by the strategy.",
 }
+_FIGURES_OVER_THE_WIRE = (
+    "Key figures contain the way over the wire: readings and commands are a step old, and a reading that is held counts as it was. "
+    "Curtailed PV energy is what the model beside a device would have given above what the run took from the device, so it can be "
+    "above zero where nobody limits."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +108,7 @@ def _words(run: LiveRun) -> Iterator[str]:
     for mode in modes:
         if mode in _MODE_WORDS:
             yield _MODE_WORDS[mode]
+    yield from _what_was_real(run)
     if any(strategy.speed != 1.0 for strategy in run.strategies):
         speeds = ", ".join(f"{speed:g}" for speed in dict.fromkeys(s.speed for s in run.strategies))
         yield f"Simulated time went {speeds} times as fast as the wall clock."
@@ -110,6 +116,25 @@ def _words(run: LiveRun) -> Iterator[str]:
         yield f"{loop[0].upper()}{loop[1:]}."
     for label, names in run.faults.items():
         yield f"{label} shows faults on purpose: {', '.join(names)}."
+
+
+def _what_was_real(run: LiveRun) -> Iterator[str]:
+    """Yield which devices were real ones, and what the way over the wire does to the key figures."""
+    is_real = {device.name: device.hardware for strategy in run.strategies for device in strategy.devices}
+    if not is_real or run.replay_of:
+        return
+    real, emulated = ([name for name in is_real if is_real[name] is kind] for kind in (True, False))
+    if not real:
+        yield f"No real device took part: {_named(emulated)} emulated by this program, and so is the wire between."
+    elif emulated:
+        yield f"{_named(real)} real, {_named(emulated)} emulated by this program."
+    yield _FIGURES_OVER_THE_WIRE
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_DEVICES])
+    more = f" and {len(names) - MOST_DEVICES} more" if len(names) > MOST_DEVICES else ""
+    return f"{shown}{more} {'was' if len(names) == 1 else 'were'}"
 
 
 def _too_many(run: LiveRun) -> Iterator[str]:

@@ -35,6 +35,8 @@ MODES = {
 """What a run was allowed to do to real devices, by the word in the manifest."""
 MOST_EVENTS = 60
 _SHOWN_AT_END = 10
+_EMULATED = "emulated"
+"""In place of a serial number: that of a virtual device is made up in every run."""
 _MS_PER_S = 1e3
 _PERCENT = 100.0
 _TENTHS = 10.0
@@ -115,7 +117,7 @@ def device_table(run: LiveRun) -> Table | None:
             device.name,
             "real" if device.hardware else "virtual",
             device.map_name,
-            device.serial or NO_VALUE,
+            (device.serial or NO_VALUE) if device.hardware else _EMULATED,
             device.target or NO_VALUE,
             f"{device.stands_for:g}",
             number_text(device.alpha, 2),

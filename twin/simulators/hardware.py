@@ -70,9 +70,9 @@ class HardwareBlock:
 
     @property
     def events(self) -> tuple[str, ...]:
-        """In how many steps values were not live, by device, in words."""
+        """In how many steps values were not live, by device, in words; a name that the label has is not said twice."""
         return tuple(
-            f"{slot.name}: {count} steps without a live reading of p_kw"
+            f"{'' if self._label.endswith(f' {slot.name}') else f'{slot.name}: '}{count} steps without a live reading of p_kw"
             for slot, count in zip(self._slots, self._told, strict=True)
             if count
         )
