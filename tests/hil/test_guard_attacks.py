@@ -9,12 +9,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from guard_rig import Rig, audit_of, config_for, guard_place, running_inverter
+from guard_rig import Rig, audit_of, config_for
 
 from hil_adapters.errors import GuardError, GuardianError, RecordingError
 from hil_adapters.guard import places, registry
@@ -30,20 +29,6 @@ from hil_adapters.guard.registry import estop, running_guardians
 from hil_adapters.wire.base import TcpTarget
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for guardians."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 # ---------------------------------------------------------------------- evidence of writes

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ from guard_rig import (
     audit_of,
     commanded,
     config_for,
-    guard_place,
-    running_inverter,
     state_of,
     told,
 )
@@ -30,20 +27,6 @@ from hil_adapters.guard.calling import call, dial
 from hil_adapters.guard.link import started_guardian
 from hil_adapters.guard.messages import GuardState
 from hil_adapters.guard.registry import estop, running_guardians
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 def test_the_socket_and_its_folder_are_closed_to_other_users(place: Path, rig: Rig) -> None:

@@ -14,7 +14,6 @@ from guard_rig import (
     armed,
     config_for,
     guard_place,
-    running_inverter,
     state_of,
     told,
     written_map,
@@ -32,13 +31,6 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with guard_place(monkeypatch) as folder:
         written_map(folder, BATTERY_TEXT)
         yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running battery."""
-    with running_inverter(place) as found:
-        yield found
 
 
 def commanded(image: Image, command: str = "p_set_kw") -> float | None:

@@ -5,7 +5,6 @@ import itertools
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from guard_rig import (
     audit_of,
     commanded,
     config_for,
-    guard_place,
-    running_inverter,
     state_of,
     told,
     until,
@@ -32,20 +29,6 @@ from hil_adapters.guard.calling import ask, dial
 from hil_adapters.guard.encoding import set_points_to_json
 from hil_adapters.guard.link import started_guardian
 from hil_adapters.guard.messages import GuardState, Image, Limits, SetPoints
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 def test_a_limit_is_written_timer_first_read_back_refreshed_and_released(place: Path, rig: Rig) -> None:

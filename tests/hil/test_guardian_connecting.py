@@ -3,10 +3,8 @@
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from guard_rig import (
     MAP_TEXT,
     SERIAL,
@@ -15,7 +13,6 @@ from guard_rig import (
     armed,
     commanded,
     config_for,
-    guard_place,
     running_inverter,
     state_of,
     told,
@@ -28,20 +25,6 @@ from hil_adapters.guard.messages import GuardState, Image
 from hil_adapters.samples import Quality
 
 FEEDER_TIMEOUT_S = 2.0
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for guardians."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 def free_port() -> int:

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guard_rig import ENABLED, Rig, config_for, guard_place, running_inverter
+from guard_rig import ENABLED, Rig, config_for, running_inverter
 
 from hil_adapters.guard import device_guard
 from hil_adapters.guard.assembling import assembled
@@ -16,20 +16,6 @@ from hil_adapters.guard.guardian import Guardian
 from hil_adapters.guard.messages import FinalReport, GuardianConfig, GuardState
 
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 class Defect(Exception):  # noqa: N818 - it stands for any mistake in the program

@@ -19,7 +19,6 @@ from guard_rig import (
     Feeder,
     Rig,
     config_for,
-    guard_place,
     running_inverter,
     until,
 )
@@ -34,13 +33,6 @@ TIMER_S = 2.0
 """Watchdog of the device, as its map says."""
 LATE_S = 2.5
 """For starting mbpoll on a busy machine, again and again."""
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
 
 
 @contextlib.contextmanager

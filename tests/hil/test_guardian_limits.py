@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from guard_rig import (
     armed,
     commanded,
     config_for,
-    guard_place,
     running_inverter,
     state_of,
     told,
@@ -32,20 +30,6 @@ from hil_adapters.guard.link import started_guardian
 from hil_adapters.guard.messages import GuardianConfig, GuardState, Limits
 
 FEEDER_TIMEOUT_S = 2.0
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for guardians."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 # ---------------------------------------------------------------------- limits

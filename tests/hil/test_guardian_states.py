@@ -7,7 +7,6 @@ import itertools
 import json
 import resource
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from guard_rig import (
     audit_of,
     commanded,
     config_for,
-    guard_place,
     running_inverter,
     state_of,
     told,
@@ -38,20 +36,6 @@ from hil_adapters.guard.link import started_guardian
 from hil_adapters.guard.messages import GuardState, Image, Limits
 from hil_adapters.maps.binding import resolve
 from hil_adapters.maps.loader import load_map
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def rig(place: Path) -> Iterator[Rig]:
-    """A running inverter."""
-    with running_inverter(place) as found:
-        yield found
 
 
 def test_a_dry_run_logs_what_it_would_write_and_writes_nothing(place: Path, rig: Rig) -> None:

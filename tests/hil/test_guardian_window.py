@@ -1,10 +1,10 @@
 """A guardian and an emulated SunSpec battery, whose set-point is a window with two ends (model 124)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guard_rig import Feeder, audit_of, config_for, guard_place, until
+from guard_rig import Feeder, audit_of, config_for, until
 from virtual_hosts import host_of
 
 from hil_adapters.guard.link import started_guardian
@@ -14,13 +14,6 @@ from twin.virtual.config import PhysicsConfig, VirtualDeviceConfig
 from twin.virtual.link import started_host
 
 ENDS = {"124.InWRte", "124.OutWRte"}
-
-
-@pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder of a test, where its guardians register too."""
-    with guard_place(monkeypatch) as folder:
-        yield folder
 
 
 def battery() -> VirtualDeviceConfig:

@@ -74,6 +74,7 @@ def test_the_entry_of_the_guide_loads_with_each_of_its_words(word: str, tmp_path
     (block,) = (block for block in re.findall(r"```yaml\n(.*?)```", GUIDE, flags=re.DOTALL) if "as:" in block)
     path = tmp_path / "lab.yaml"
     (tmp_path / "roof_check.json").write_text("{}")  # whether it holds is asked when the device is armed
+    (tmp_path / "curtail.py").write_text("")
     path.write_text(SCENARIO.format(block.replace("as: hardware", f"as: {word}")))
     loaded = load_scenario(path)
     assert loaded.scenario.live.poll == 0.5

@@ -321,6 +321,19 @@ def test_strategies_with_the_same_label_are_told_apart(tmp_path, make_stored_run
     assert "No control (mpc)" in text
 
 
+def test_differences_are_spoken_of_only_where_there_is_something_to_differ_from(
+    tmp_path, make_stored_run, html
+):
+    folder = make_stored_run(tmp_path / "run", days=1, n_buses=12)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["strategies"] = {"mpc": manifest["strategies"]["mpc"]}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "Beside each value stands its difference" in html
+    alone = build_report(RunReader(folder))
+    assert "Beside each value" not in alone
+    assert "Definitions and sources are in section" in alone
+
+
 def test_only_the_key_figures_shown_are_defined(html):
     definitions = html[html.index("Definitions of the key figures") :]
     assert "Highest loading of a transformer" in definitions
