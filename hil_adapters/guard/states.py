@@ -76,7 +76,7 @@ class DeviceStates:
             raise GuardError(msg)
         self.state = GuardState.ARMED
         self.was_armed = True
-        self.reason = f"for {self._armed_for_s:g} s"
+        self.reason = f"for {_in_words(self._armed_for_s)}"
         self._until_s = now_s + self._armed_for_s
 
     def has_expired(self, *, now_s: float) -> bool:
@@ -112,3 +112,11 @@ class DeviceStates:
     def _must_be_resettable(self) -> None:
         if self.state is GuardState.TRIPPED:
             raise TrippedError(f"{self._device}: has tripped ({self.reason}); find the cause, then reset it")
+
+
+def _in_words(duration_s: float) -> str:
+    """Return a duration in the largest unit that it fills."""
+    for unit_s, unit in ((3600.0, "h"), (60.0, "min")):
+        if duration_s >= unit_s:
+            return f"{duration_s / unit_s:.3g} {unit}"
+    return f"{duration_s:g} s"

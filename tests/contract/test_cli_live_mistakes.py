@@ -1,5 +1,6 @@
-"""What ``twin live`` refuses before it connects to anything."""
+"""What ``twin live`` refuses before it connects to anything, and what a script reads of a run that does not count."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,24 @@ def test_a_scenario_without_real_devices_is_sent_to_run(lab: Path) -> None:
     assert result.exit_code == 2
     assert "has no real device" in result.output
     assert "twin run" in result.output
+
+
+def test_a_script_reads_why_a_run_does_not_count(lab: Path) -> None:
+    silent = (
+        "      faults: [{fault: silent, from_s: 2}]\nlive: {poll: 100 ms, invalid_if: {stale_share: 1 %}}\n"
+    )
+    virtual = SCENARIO.replace("as: hardware", "as: virtual").replace("strategies:", f"{silent}strategies:")
+    lab.write_text(
+        "".join(
+            line
+            for line in virtual.splitlines(keepends=True)
+            if "host:" not in line and "serial:" not in line
+        ),
+        encoding="utf-8",
+    )
+    arguments = ["run", str(lab), "--duration", "8s", "--json", "--quiet"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (reason, *_) = json.loads(result.stdout)["strategies"]["none"]["invalid"]
+    assert reason.startswith("Roof: ")
+    assert "the limit is" in reason

@@ -1,12 +1,14 @@
 """Our server under raw bytes: order, bounds, who may connect, and what it says to nonsense."""
 
 import asyncio
+import importlib.util
 import socket
 import struct
 from contextlib import asynccontextmanager
 
 import pytest
 from modbus_peers import PATIENCE_S, AddressBank, Frames, PlainBank, outcome, until
+from outside import lacking
 
 from hil_adapters.errors import LinkLostError
 from hil_adapters.wire.base import Cut, Direction, RtuOverTcpTarget, Send, Table, TcpTarget
@@ -431,7 +433,9 @@ def test_both_ends_send_small_frames_at_once_and_notice_a_peer_that_vanished():
 
 @pytest.mark.parametrize("framing", list(Framing))
 def test_another_event_loop_serves_as_well(framing):
-    uvloop = pytest.importorskip("uvloop")
+    if importlib.util.find_spec("uvloop") is None:
+        lacking("uvloop is not installed")
+    uvloop = importlib.import_module("uvloop")
     cut = Spoiler(answer=lambda a: [Cut(reset=True)])
 
     async def scenario():

@@ -11,12 +11,15 @@ import pytest
 from hil_adapters.guard.messages import DeviceImage, GuardState, Image, SetPoints
 from hil_adapters.samples import Quality, Sample
 from hil_adapters.wire.base import TcpTarget
+from twin.cli.running import exit_code_of
 from twin.errors import InputError, RunError, RunFolderError
 from twin.hil import HilPlan, HilSlot
 from twin.live.guardians import GuardianGroup
 from twin.live.replay import RecordedClock, RecordingGuardian, ReplayedGuardian
-from twin.live.session import LiveMode, check_live
+from twin.live.session import LiveMode, LiveTold, check_live
 from twin.live.signals import stop_on_signals
+from twin.results import RunStatus
+from twin.runner import RunResult, StrategyResult
 from twin.scenario.live import LiveSpec
 
 ROOF = HilSlot(
@@ -149,3 +152,14 @@ with WatchedPace(Unpaced(), limit_s=0.2) as pace:
     assert done.returncode == 1
     assert "step 1 did not finish within 0.2 s" in done.stderr
     assert "stuck_in_a_solver" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("failed", "interrupted", "invalid", "code"),
+    [(False, False, False, 0), (True, False, False, 1), (False, False, True, 1), (True, True, True, 130)],
+)
+def test_a_run_that_does_not_count_is_no_success_for_a_script(failed, interrupted, invalid, code):
+    live = LiveTold(details={}, invalid=("Roof: its guard tripped",) if invalid else ())
+    status = RunStatus.INTERRUPTED if interrupted else RunStatus.FAILED if failed else RunStatus.FINISHED
+    entry = StrategyResult(name="a", label="A", status=status, message="", values=(), verdicts=(), live=live)
+    assert exit_code_of(RunResult(folder=Path(), strategies=(entry,))) == code

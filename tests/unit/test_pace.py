@@ -98,7 +98,7 @@ def test_punctuality_counts_late_steps_lost_ticks_and_jumps_of_the_wall_clock():
     assert (found.late_share, found.lost_ticks, found.clock_jumps) == (0.25, 2, 1)
     assert found.lateness_max_s == 0.3
     assert "4 steps, one every 1 s" in found.text
-    assert "25.0% later than 100 ms" in found.text
+    assert "25.0 % later than 100 ms" in found.text
 
 
 def test_timing_is_on_disk_after_every_step(tmp_path):

@@ -61,7 +61,7 @@ def exit_code_of(result: "RunResult") -> int:
     """Return the exit code of a run, limits aside."""
     if result.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if result.failed else 0
+    return EXIT_FAILED if result.failed or result.invalid else 0
 
 
 def changed_values(
@@ -95,6 +95,7 @@ def _show_result(result: "RunResult", report: Path, *, json_out: bool, quiet: bo
                     entry.name: {
                         "status": entry.status.value,
                         "message": entry.message,
+                        "invalid": [] if entry.live is None else list(entry.live.invalid),
                         **console.rows_for_json(entry.values, entry.verdicts),
                     }
                     for entry in result.strategies

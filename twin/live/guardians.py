@@ -70,9 +70,10 @@ def await_readings(
                 raise RunError(f"{slot.name}: {seen.trouble}")
         if time.monotonic() > until_s:
             names = ", ".join(slot.name for slot in silent)
-            causes = _causes(silent, image.devices)
+            standing = _troubles(silent, image.devices)
+            causes = [f"{name}: {trouble}" for name, trouble in standing.items()]
             # what stands was told as well, when it began
-            causes += [text for text in told if not any(text.endswith(cause) for cause in causes)][-3:]
+            causes += [text for text in told if not text.endswith(tuple(standing.values()))][-3:]
             heard = f" ({'; '.join(causes)})" if causes else ""
             raise RunError(
                 f"no readings from {names} within {_FIRST_READING_S:g} s{heard}; try `twin device read` on it"
@@ -83,10 +84,10 @@ def await_readings(
             raise KeyboardInterrupt
 
 
-def _causes(silent: Sequence[HilSlot], devices: Mapping[str, DeviceImage]) -> list[str]:
-    """Return why devices have no connection at the moment, as far as that is the cause."""
+def _troubles(silent: Sequence[HilSlot], devices: Mapping[str, DeviceImage]) -> dict[str, str]:
+    """Return why devices have no connection at the moment, by name, as far as that is the cause."""
     seen = {slot.name: devices[slot.name].trouble for slot in silent if slot.name in devices}
-    return [f"{name}: {trouble}" for name, trouble in seen.items() if trouble]
+    return {name: trouble for name, trouble in seen.items() if trouble}
 
 
 def _has_readings(slot: HilSlot, devices: Mapping[str, DeviceImage]) -> bool:

@@ -140,7 +140,7 @@ class LiveSession:
         summary = self.timing.summary()
         if summary is not None and summary.late_share > limits.late_share:
             reasons.append(
-                f"{summary.late_share:.1%} of the steps were late, the limit is {limits.late_share:.1%}"
+                f"{summary.late_share * 100:.1f} % of the steps were late, the limit is {limits.late_share * 100:.1f} %"
             )
         if summary is not None and summary.clock_jumps:
             reasons.append(f"the clock of the machine was set {summary.clock_jumps} times during the run")
@@ -157,8 +157,8 @@ class LiveSession:
         for device, signal, share in self.exchange.stale_shares():
             if share > limits.stale_share:
                 reasons.append(
-                    f"{device}: {share:.1%} of the readings of {signal} were held or substituted, the limit is "
-                    f"{limits.stale_share:.1%}"
+                    f"{device}: {share * 100:.1f} % of the readings of {signal} were held or substituted, the limit is "
+                    f"{limits.stale_share * 100:.1f} %"
                 )
         return tuple(reasons)
 

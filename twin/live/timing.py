@@ -40,7 +40,7 @@ class TimingSummary:
         return (
             f"{self.n_steps} steps, one every {self.tick_s:g} s: started {self.lateness_p50_s * 1e3:.1f} ms late in the "
             f"median, {self.lateness_p99_s * 1e3:.1f} ms at the 99th percentile, {self.lateness_max_s * 1e3:.1f} ms at most; "
-            f"{self.late_share:.1%} later than {self.late_limit_s * 1e3:.0f} ms, {self.lost_ticks} ticks lost; a step took "
+            f"{self.late_share * 100:.1f} % later than {self.late_limit_s * 1e3:.0f} ms, {self.lost_ticks} ticks lost; a step took "
             f"{self.work_p50_s * 1e3:.1f} ms in the median, {self.work_max_s * 1e3:.1f} ms at most"
         )
 
