@@ -33,6 +33,11 @@ class Look:
     signals: dict[str, Sample]
     """In the twin's units, consumption positive; empty where only some points were asked for."""
 
+    @property
+    def says_anything(self) -> bool:
+        """Whether at least one of the points that were read has a value."""
+        return any(reading.value is not None for reading in self.readings)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exploration:

@@ -20,6 +20,8 @@ _LATE_SHARE = 1.5
 _LATE_S = 2.0
 """As the guard allows: half as long again, and this much more [s]."""
 _BACK_S = 10.0
+_SHOWN_POLLS = 20
+"""Readings after the release, so that the figure of the test shows where the power went."""
 
 Departed = Callable[[Mapping[str, float]], bool]
 
@@ -55,6 +57,8 @@ async def release_check(
             released_s, sign = await _after_silence(bench, watched, watchdog, longest_s)
         else:
             released_s, sign = await _while_reading(bench, watched, refreshed_s, longest_s)
+        if released_s is not None:  # still without the guard: what follows is the doing of the device alone
+            await bench.wait(_SHOWN_POLLS * bench.options.poll_s)
     proof = WatchdogProof(
         timeout_s=watchdog.timeout_s, released_after_s=None if released_s is None else round(released_s, 3)
     )

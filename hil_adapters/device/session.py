@@ -19,7 +19,7 @@ from hil_adapters.device.readings import Readings
 from hil_adapters.device.recognition import Recognition
 from hil_adapters.device.statistics import SessionStatistics
 from hil_adapters.device.writing import planned_write, writable_point
-from hil_adapters.errors import IdentityError, LinkTimeoutError, MapError
+from hil_adapters.errors import IdentityError, LinkTimeoutError, MapError, ProtocolViolationError
 from hil_adapters.maps.binding import resolve, signals_of
 from hil_adapters.maps.schema import Group, RegisterMap
 from hil_adapters.samples import NOTHING, Quality, Sample
@@ -28,6 +28,8 @@ from hil_adapters.wire.links import open_link
 
 __all__ = ["DeviceSession", "PlannedWrite", "WriteLog"]
 
+_IDENTIFY_TRIES = 3
+"""Before a connection counts as failed, where answers are garbled; each on a connection of its own, from the start."""
 _MOST_EVENTS = 1000
 """Older events that nobody took are dropped."""
 
@@ -176,6 +178,17 @@ class DeviceSession:
         async with self._connecting:
             if self.state is SessionState.IDENTIFIED:
                 return
+            standing_on, map_, identity = await self._first_answers()
+            self._recognition.require_same(standing_on)
+            self._settle_in(map_)
+            await self._reader.poll("once")
+            self._recognition.welcome(identity, standing_on)
+            self.statistics.connects += 1
+            self._exchange.heard()
+
+    async def _first_answers(self) -> tuple[int, RegisterMap, Identity]:
+        """Return who answers, and the number of the connection that was opened for it."""
+        for tries_left in reversed(range(_IDENTIFY_TRIES)):
             await self._link.open()
             standing_on = self._link.connection
             try:
@@ -185,12 +198,12 @@ class DeviceSession:
                 if self._link.leads_nowhere:
                     await self._link.abort()
                 raise
-            self._recognition.require_same(standing_on)
-            self._settle_in(map_)
-            await self._reader.poll("once")
-            self._recognition.welcome(identity, standing_on)
-            self.statistics.connects += 1
-            self._exchange.heard()
+            except ProtocolViolationError:
+                if tries_left == 0:
+                    raise
+            else:
+                return standing_on, map_, identity
+        raise AssertionError("the last try returns or raises")
 
     async def check_identity(self) -> None:
         """Ask the device again who it is, on the connection that stands; its registers may have moved unnoticed.

@@ -18,6 +18,7 @@ A script, with every key::
 What is left out does not restrict. Times count from the start of the server or proxy.
 """
 
+import difflib
 import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -80,12 +81,22 @@ def _range_of(written: object) -> object:
     return written
 
 
+def _known(written: object) -> object:
+    """Refuse a name that no fault has; say which are near."""
+    if isinstance(written, str) and written not in set(Fault):
+        near = difflib.get_close_matches(written, list(Fault), n=5, cutoff=0.5)
+        near += [fault for fault in Fault if fault not in near and fault.startswith(f"{written}_")]
+        hint = f"did you mean {' or '.join(near)}?" if near else "docs/faults.md has all of them"
+        raise ValueError(f"there is no fault {written!r}; {hint}")
+    return written
+
+
 class FaultRule(BaseModel):
     """One fault and what it hits."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    fault: Fault
+    fault: Annotated[Fault, BeforeValidator(_known)]
     units: tuple[int, ...] | None = Field(default=None, description="Unit identifiers; all without.")
     tables: tuple[Table, ...] | None = None
     functions: tuple[int, ...] | None = Field(default=None, description="Function codes of requests.")

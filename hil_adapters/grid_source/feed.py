@@ -44,6 +44,8 @@ class FeedState:
     """Set by phase [V]."""
     set_at_s: float
     """When, on the monotonic clock [s]."""
+    output: Output
+    """As the source stated it when it was connected, or as the end of the feed left it; the feed never switches it on."""
     updates: int = 0
     frozen_steps: int = 0
     """Steps without a voltage to follow."""
@@ -157,8 +159,11 @@ class SourceFeed:
         _log.info("source %s stands at %s V", name, reading.voltage_v)
         with self._lock:
             if self._state is None:
-                self._state = FeedState(voltage_v=reading.voltage_v, set_at_s=time.monotonic())
+                self._state = FeedState(
+                    voltage_v=reading.voltage_v, set_at_s=time.monotonic(), output=reading.output
+                )
         self._reached(reading.voltage_v)
+        self._update(lambda state: replace(state, output=reading.output))
 
     async def _step(self) -> None:
         with self._lock:
@@ -186,6 +191,7 @@ class SourceFeed:
         try:
             if self._at_end is AtEnd.OFF:
                 await self._source.switch(Output.OFF)
+                self._update(lambda state: replace(state, output=Output.OFF))
             elif self._at_end is AtEnd.NOMINAL:
                 await self._to_nominal()
         except SourceError as error:

@@ -5,7 +5,9 @@ Source of the grammar: IEEE 488.2 common commands and SCPI-1999 (``SYSTem:ERRor?
 """
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from collections.abc import Sequence
 
@@ -54,7 +56,7 @@ class ScpiSource:
                 self._streams = await asyncio.open_connection(self._host, self._port, limit=_LONGEST_LINE)
         except (OSError, TimeoutError) as error:
             raise SourceError(
-                f"source at {self._host}:{self._port} cannot be reached ({str(error) or 'no answer'}); "
+                f"source at {self._host}:{self._port} cannot be reached ({_cause(error)}); "
                 "check that it is on and set to remote control over the network"
             ) from error
         async with self._turn:
@@ -219,3 +221,11 @@ class ScpiSource:
         return SourceError(
             f"source at {self._host}:{self._port} {reason}; the connection is closed, check the source"
         )
+
+
+def _cause(error: OSError) -> str:
+    """Return why a connection failed, in the words the wire uses."""
+    code = None if error.errno is None else errno.errorcode.get(error.errno)
+    if error.errno is None or code is None:
+        return str(error) or "no answer"
+    return f"{code}: {os.strerror(error.errno)}"

@@ -30,6 +30,8 @@ HEADER = 2
 """Registers of ID and length in front of every model."""
 
 _BITS = frozenset({"bitfield16", "bitfield32", "bitfield64"})
+_VALUES_NOT_BITS = frozenset({(122, "ECPConn")})
+"""Points called bit fields whose symbols are values: the definition's own text says disconnected 0, connected 1."""
 _COUNTERS = frozenset({"acc16", "acc32", "acc64"})
 _STATIC = frozenset({1, 2, 120, 121, 702, 703})
 """Models of ratings and settings, whose values hardly ever change."""
@@ -145,7 +147,7 @@ def _point(model: ChainModel, placed: PlacedPoint) -> Point | None:
     code = kind_code(definition.kind)
     if code is None:
         return None
-    is_bits = definition.kind in _BITS
+    is_bits = definition.kind in _BITS and (model.model, placed.name) not in _VALUES_NOT_BITS
     symbols = dict(definition.symbols)
     return Point(
         name=f"{model.prefix}.{placed.name}",

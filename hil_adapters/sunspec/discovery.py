@@ -7,7 +7,7 @@ number 0xFFFF. Source: SunSpec Information Model Specification; the deviations t
 from collections import Counter
 from collections.abc import Sequence
 
-from hil_adapters.errors import ExceptionReplyError, LinkTimeoutError, MapError
+from hil_adapters.errors import ExceptionReplyError, LinkTimeoutError, MapError, ProtocolViolationError
 from hil_adapters.maps.codec import decode, register_count
 from hil_adapters.maps.schema import LinkDefaults, Point
 from hil_adapters.sunspec.chain import HEADER, Chain, ChainModel, counts_that_fit, model_points
@@ -23,7 +23,8 @@ MARKER = (0x5375, 0x6E53)
 
 _END = 0xFFFF
 _UNIMPLEMENTED = 0xFFFF
-_BUSY_TRIES = 3
+_TRIES = 3
+"""Of one request, where the device is busy or the answer was lost or garbled on the way; reads may be repeated."""
 _NOT_THERE_YET = GATEWAY | {ExceptionCode.ACKNOWLEDGE, ExceptionCode.BUSY}
 """Exceptions of a device, or a gateway before it, that may answer later."""
 _MOST_MODELS = 200
@@ -39,15 +40,24 @@ class _Reader:
         self._unit = unit
         self._timeout_s = timeout_s
         self.where = f"{link.target}, unit {unit}"
+        self.has_answered = False
+        """Whether the device answered any request."""
 
     async def read(self, address: int, count: int) -> list[int]:
-        """Read registers; a busy device is asked again, three times in all."""
+        """Read registers, three times in all where the device is busy or the answer is lost or garbled.
+
+        A device that never answered is not asked again. Neither is one whose connection is gone: behind another one
+        something else may answer, which is for the caller to find out from the start.
+        """
         request = read_request(Table.HOLDING, address, count)
-        for _ in range(_BUSY_TRIES - 1):
+        for _ in range(_TRIES - 1):
             try:
                 return await self._read(request)
             except ExceptionReplyError as exc:
                 if exc.code != ExceptionCode.BUSY:
+                    raise
+            except (LinkTimeoutError, ProtocolViolationError):
+                if not (self.has_answered and self._link.is_open):
                     raise
         return await self._read(request)
 
@@ -68,7 +78,12 @@ class _Reader:
             await self._link.open()
 
     async def _read(self, request: bytes) -> list[int]:
-        answer = await self._link.request(self._unit, request, timeout_s=self._timeout_s)
+        try:
+            answer = await self._link.request(self._unit, request, timeout_s=self._timeout_s)
+        except ExceptionReplyError as exc:
+            self.has_answered = self.has_answered or exc.code not in GATEWAY
+            raise
+        self.has_answered = True
         return read_values(request, answer)
 
 
@@ -110,8 +125,35 @@ async def discover(
 
 async def _base(reader: _Reader, bases: Sequence[int]) -> int:
     unclear: dict[int, LinkTimeoutError | ExceptionReplyError] = {}
+    found = await _marked(reader, bases, unclear)
+    silent = [base for base, error in unclear.items() if isinstance(error, LinkTimeoutError)]
+    if found is None and reader.has_answered and silent:
+        # the device answers, so the answer there may have been lost
+        found = await _marked(reader, silent, unclear)
+    if found is not None:
+        return found
+    remedy = "check the unit, switch SunSpec on in the device, or use a map of its maker"
+    absent = ", ".join(str(base) for base in bases if base not in unclear)
+    if unclear:
+        # one base without an answer is enough: the device may have its models there
+        base, error = next(iter(unclear.items()))
+        if not absent or isinstance(error, LinkTimeoutError):
+            # what does not answer need not be another kind of device
+            raise error
+        text = f"{error}; there is no 'SunS' at {absent}, and {base} is not known; where that lasts {remedy}"
+        if isinstance(error, ExceptionReplyError):
+            raise ExceptionReplyError(error.code, text) from error
+        raise LinkTimeoutError(text) from error
+    raise MapError(f"{reader.where}: no 'SunS' at {absent}; {remedy}")
+
+
+async def _marked(
+    reader: _Reader, bases: Sequence[int], unclear: dict[int, LinkTimeoutError | ExceptionReplyError]
+) -> int | None:
+    """Return the first base with 'SunS'; ``unclear`` holds afterwards those of which nothing is known, and why."""
     for base in bases:
         await reader.open()
+        unclear.pop(base, None)
         try:
             if await _has_marker(reader, base):
                 return base
@@ -121,18 +163,7 @@ async def _base(reader: _Reader, bases: Sequence[int]) -> int:
             if exc.code in _NOT_THERE_YET:
                 raise
             unclear[base] = exc
-    remedy = "check the unit, switch SunSpec on in the device, or use a map of its maker"
-    absent = ", ".join(str(base) for base in bases if base not in unclear)
-    if unclear:
-        # one base without an answer is enough: the device may have its models there
-        base, error = next(iter(unclear.items()))
-        if not absent:
-            raise error
-        text = f"{error}; there is no 'SunS' at {absent}, and {base} is not known; where that lasts {remedy}"
-        if isinstance(error, ExceptionReplyError):
-            raise ExceptionReplyError(error.code, text) from error
-        raise LinkTimeoutError(text) from error
-    raise MapError(f"{reader.where}: no 'SunS' at {absent}; {remedy}")
+    return None
 
 
 async def _has_marker(reader: _Reader, base: int) -> bool:

@@ -116,7 +116,10 @@ class MbapFramer:
 
 def _header_fault(protocol: int, length: int) -> str:
     if protocol != 0:
-        return f"protocol {protocol} in the header where Modbus has 0"
+        return (
+            f"protocol {protocol} in the header where Modbus has 0: "
+            "if this lasts, what answers there does not speak Modbus; check the port"
+        )
     return f"length {length} in the header where 2 to 254 are possible"
 
 

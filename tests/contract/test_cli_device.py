@@ -1,6 +1,7 @@
 """``twin device``: every command against devices that another process serves."""
 
 import contextlib
+import inspect
 import json
 import os
 import pty
@@ -24,6 +25,7 @@ from typer.testing import CliRunner, Result
 from hil_adapters.guard.evidence import load_report
 from hil_adapters.maps.loader import load_map, map_names
 from twin.cli import app
+from twin.cli.device import scan_command
 
 SERIAL = "SN-0815"
 WATCHDOG_S = 5
@@ -97,6 +99,13 @@ def meter() -> Iterator[Served]:
         yield Served(map="generic_meter", port=port)
 
 
+@pytest.fixture(scope="module")
+def charger() -> Iterator[Served]:
+    """A charging station at unit 255."""
+    for port in served("keba_p30", "--set", "serial=17579483"):
+        yield Served(map="keba_p30", port=port)
+
+
 @pytest.fixture
 def guardians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep locks and notes of guardians in a folder of the test, whose path is short enough for a socket."""
@@ -149,6 +158,27 @@ def test_scan_of_units_that_are_not_there_ends_with_1(inverter: Served) -> None:
     assert "none of the units 7,9 answers" in result.output
 
 
+def test_scan_tries_the_units_of_all_shipped_maps() -> None:
+    tried: set[int] = set()
+    for part in inspect.signature(scan_command).parameters["units"].default.split(","):
+        first, _, last = part.partition("-")
+        tried.update(range(int(first), int(last or first) + 1))
+    assert {load_map(name).link.unit for name in map_names()} <= tried
+
+
+def test_scan_finds_a_charging_station_at_its_unit_with_the_port_as_an_option(charger: Served) -> None:
+    found = answer("scan", "127.0.0.1", "--port", str(charger.port), "--units", "255")
+    assert [(entry["unit"], entry["fits"][0]["map"]) for entry in found] == [(255, "keba_p30")]
+
+
+def test_scan_of_a_port_where_nobody_listens_says_how_to_name_another() -> None:
+    # no server of a test listens at the port of Modbus
+    result = twin("scan", "127.0.0.1")
+    assert (result.exit_code, "write HOST:PORT" in result.output) == (1, True), result.output
+    result = twin("scan", "127.0.0.1", "--port", "1")
+    assert (result.exit_code, "write HOST:PORT" in result.output) == (1, False), result.output
+
+
 @pytest.mark.parametrize("units", ["", "1-", "5-2", "300", "a"])
 def test_units_that_are_none_are_bad_input(units: str) -> None:
     assert twin("scan", "127.0.0.1:1", "--units", units).exit_code == 2
@@ -172,6 +202,12 @@ def test_read_gives_every_point_with_value_registers_and_quality(inverter: Serve
         for point in points.values()
     )
     assert read["signals"]["p_kw"] == {"value": -6.0, "quality": "good"}
+
+
+def test_read_with_a_map_of_which_nothing_can_be_read_ends_with_1(inverter: Served) -> None:
+    result = twin("read", "eastron_sdm630", *inverter.where)
+    assert result.exit_code == 1, result.output
+    assert result.output.count("no point of map eastron_sdm630 can be read; wrong map?") == 1
 
 
 def test_read_agrees_with_mbpoll(inverter: Served) -> None:

@@ -87,7 +87,8 @@ def test_a_script_reads_why_a_run_does_not_count(lab: Path) -> None:
     )
     arguments = ["run", str(lab), "--duration", "8s", "--json", "--quiet"]
     result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     (reason, *_) = json.loads(result.stdout)["strategies"]["none"]["invalid"]
     assert reason.startswith("Roof: ")
     assert "the limit is" in reason
+    assert f"error: none: the run does not count: {reason}" in result.stderr

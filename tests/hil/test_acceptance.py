@@ -73,6 +73,14 @@ def test_the_release_of_the_watchdog_is_measured(good: Run) -> None:
     assert 0.95 <= proof.released_after_s <= 1.6
 
 
+def test_the_figure_goes_on_until_the_power_after_the_release_is_seen(good: Run) -> None:
+    (trace,) = good.result.traces
+    ended_s = next(at_s for at_s, value in reversed(trace.asked_kw) if value is None)
+    last = trace.power_kw[-10:]
+    assert [value for _, value in last] == pytest.approx(10 * [-4.0])
+    assert last[0][0] > ended_s
+
+
 def test_nothing_above_the_limit_of_the_lab_was_written_but_what_the_device_held_itself(good: Run) -> None:
     own, *tried, restored = written(good.bank.log, LIMIT)
     assert (own, restored) == (100, 100), "its own value, while no limit is in force"

@@ -11,7 +11,13 @@ from device_bench import ManualTime, MemoryBank, Write, pool_on, served
 from hil_adapters.device.events import EventKind, SessionState
 from hil_adapters.device.pool import LinkPool
 from hil_adapters.device.session import DeviceSession
-from hil_adapters.errors import IdentityError, LinkLostError, LinkTimeoutError, MapError
+from hil_adapters.errors import (
+    IdentityError,
+    LinkLostError,
+    LinkTimeoutError,
+    MapError,
+    ProtocolViolationError,
+)
 from hil_adapters.maps.binding import command_writes
 from hil_adapters.maps.loader import load_map
 from hil_adapters.samples import Quality
@@ -40,10 +46,11 @@ def pv_bank(*models: ModelSpec) -> MemoryBank:
 
 @dataclass
 class AtAddress:
-    """Calls ``then`` once at the answer to a read of ``address``; without an address it does nothing."""
+    """Calls ``then`` at the first ``times`` answers to a read of ``address``; without an address it does nothing."""
 
     then: Callable[[bytes], Sequence[FaultAction]]
     address: int | None = None
+    times: int = 1
 
     def refuses_connection(self, clients: int) -> bool:
         return False
@@ -54,7 +61,9 @@ class AtAddress:
     def answer(self, request: bytes, answer: bytes) -> Sequence[FaultAction]:
         if self.address is None or int.from_bytes(request[8:10], "big") != self.address:
             return [Send(frame=answer)]
-        self.address = None
+        self.times -= 1
+        if self.times == 0:
+            self.address = None
         return self.then(answer)
 
 
@@ -233,7 +242,8 @@ def test_a_silence_while_the_models_are_found_again_does_not_make_it_another_dev
             session = DeviceSession(patient, target, 1, serial="SN-7")
             await session.connect()
             await session.link.abort()
-            silence.address = address
+            # once before the device has answered anything at all, then as often as a request is tried
+            silence.address, silence.times = address, 4 if address == 40000 else 3
             with pytest.raises(LinkTimeoutError):
                 await session.connect()
             state = session.state
@@ -245,6 +255,43 @@ def test_a_silence_while_the_models_are_found_again_does_not_make_it_another_dev
     assert state is SessionState.DISCONNECTED
     assert connection == 2
     assert EventKind.FOREIGN not in kinds
+
+
+@pytest.mark.parametrize("address", [40000, 40002, 40070, 40122])
+def test_two_lost_answers_do_not_begin_the_search_for_models_anew(address: int) -> None:
+    silence = AtAddress(then=lambda _answer: [], address=address, times=2)
+    map_ = load_map("sunspec_pv")
+    patient = map_.model_copy(update={"link": map_.link.model_copy(update={"timeout_s": 0.2})})
+
+    async def run() -> tuple[SessionState, int, int]:
+        async with served(pv_bank(COMMON, INVERTER, RATINGS, CONTROLS), faults=silence) as target:
+            session = DeviceSession(patient, target, 1, serial="SN-7")
+            await session.connect()
+            state, connections = session.state, session.link.connection
+            await session.close()
+            return state, connections, silence.times
+
+    assert asyncio.run(run()) == (SessionState.IDENTIFIED, 1, 0)
+
+
+@pytest.mark.parametrize(("times", "answers"), [(2, True), (3, False)])
+def test_garbled_answers_are_met_with_two_more_connections(times: int, *, answers: bool) -> None:
+    garbage = AtAddress(then=lambda _answer: [Send(frame=b"HTTP/1.1 400")], address=40070, times=times)
+
+    async def run() -> tuple[SessionState, int]:
+        async with served(pv_bank(COMMON, INVERTER, RATINGS, CONTROLS), faults=garbage) as target:
+            session = DeviceSession(load_map("sunspec_pv"), target, 1, serial="SN-7")
+            if answers:
+                await session.connect()
+            else:
+                with pytest.raises(ProtocolViolationError, match="does not speak Modbus; check the port"):
+                    await session.connect()
+            state, connections = session.state, session.link.connection
+            await session.close()
+            return state, connections
+
+    state = SessionState.IDENTIFIED if answers else SessionState.DISCONNECTED
+    assert asyncio.run(run()) == (state, 3)
 
 
 class FragileLink:

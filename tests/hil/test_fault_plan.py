@@ -87,6 +87,8 @@ def test_an_address_may_be_written_in_several_ways(written: object) -> None:
     ("rule", "text"),
     [
         ({"fault": "melt"}, "rules.0.fault"),
+        ({"fault": "garbage"}, r"no fault 'garbage'; did you mean garbage_only or garbage_before\?"),
+        ({"fault": "xyz"}, "no fault 'xyz'; docs/faults.md has all of them"),
         ({"fault": "late", "parameters": {"delay": 1}}, "it has: delay_s"),
         ({"fault": "exception", "parameters": {"code": 300}}, "must lie in 1 to 255"),
         ({"fault": "late", "from_s": 10, "until_s": 5}, "let it begin before"),

@@ -372,11 +372,23 @@ def test_at_its_end_a_feed_does_what_was_declared(at_end: AtEnd, voltage_v: floa
         assert emulated.instrument.output is output
 
 
+def test_a_feed_knows_the_output_it_found_and_the_one_it_left() -> None:
+    with emulated_source() as emulated:
+        source = ScpiSource("127.0.0.1", emulated.port, commands=WORDS)
+        with SourceFeed(source, LIMITS) as feed:
+            outputs = [feed.state.output]
+        emulated.instrument.output = Output.ON
+        with SourceFeed(source, LIMITS, at_end=AtEnd.OFF) as feed:
+            outputs.append(feed.state.output)
+        outputs.append(feed.state.output)
+    assert outputs == [Output.OFF, Output.ON, Output.OFF]
+
+
 def test_a_feed_without_a_source_does_not_start() -> None:
     with emulated_source() as gone:
         port = gone.port
     with (
-        pytest.raises(SourceError, match="cannot be reached"),
+        pytest.raises(SourceError, match=r"cannot be reached \(ECONNREFUSED: Connection refused\)"),
         SourceFeed(ScpiSource("127.0.0.1", port, commands=WORDS), LIMITS),
     ):
         pytest.fail("it started")

@@ -82,11 +82,28 @@ def test_beyond_this_machine_it_needs_to_know_for_whom_and_says_so_loudly() -> N
         (["generic_charger", "--protection"], "interface protection is for generators"),
         (["sunspec_battery", "--set", "heartbeat_s=0"], "give a time above zero"),
         (["sunspec_pv", "--port", "0", "--set", "heartbeat_s=5"], "no 802.CtrlHb to watch"),
+        (["sunspec_pv", "--set", "p_ratd_kw=6"], "did you mean p_rated_kw"),
+        (["sunspec_pv", "--set", "wrong=6"], "the physics take "),
+        (["sunspec_pv", "--set", "p_rated_kw=six"], "p_rated_kw=six: give a number"),
+        (["generic_meter", "--set", "p_totl=6"], "did you mean p_total"),
+        (["keba_p30", "--set", "serial=KEBA-7"], "write digits only"),
     ],
 )
 def test_mistakes_are_told_in_a_line_and_end_with_2(arguments: list[str], says: str) -> None:
     result = CliRunner().invoke(command(), arguments)
     assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+def test_a_port_in_use_is_told_with_a_way_out_and_ends_with_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(command(), ["sunspec_pv", "--port", port])
+    assert (result.exit_code, "choose another port" in result.output) == (2, True), result.output
+
+
+def test_a_serial_number_of_digits_is_taken_where_the_map_keeps_a_number() -> None:
+    device = standalone_config(Wanted(map="keba_p30", settings=("serial=17579483",))).devices[0]
+    assert device.serial == "17579483"
 
 
 def test_settings_go_to_physics_surroundings_points_and_serial_number() -> None:

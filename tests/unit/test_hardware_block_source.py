@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from hil_adapters.grid_source.base import SourceLimits
+from hil_adapters.grid_source.base import Output, SourceLimits
 from hil_adapters.grid_source.emulated import EmulatedSource
 from hil_adapters.wire.base import TcpTarget
 from twin.errors import RunError
 from twin.hil import HilPlan, HilSlot, SourceConfig
+from twin.live.session import LiveOptions, told_sources
+from twin.live.timing import TimingLog
 from twin.simulators.sources import SourceSink, started_sources
 
 LONGEST_S = 10.0
@@ -108,3 +110,34 @@ def test_a_source_that_is_not_there_is_told_before_the_run() -> None:
         port = source.port
     with pytest.raises(RunError, match="cannot be reached"), started_sources(plan_with(port)):
         pass
+
+
+def test_a_run_says_that_an_output_is_off_and_at_its_end_how_the_source_followed(tmp_path: Path) -> None:
+    events: list[tuple[int, str]] = []
+    said: list[str] = []
+    options, timing = LiveOptions(say=said.append), TimingLog(tmp_path / "t", tick_s=1.0, late_limit_s=1.0)
+
+    def tell(step: int, text: str) -> None:
+        events.append((step, text))
+
+    with emulated() as source:
+        with told_sources(plan_with(source.port), options, timing, tell) as (sink,):
+            follow(sink, 1.05)
+        place = f"127.0.0.1:{source.port}"
+        warning = (
+            f"roof: the output of its grid source at {place} is off and the run never switches it on: "
+            "switch it on yourself"
+        )
+        assert said == [warning]
+        assert events == [
+            (0, warning),
+            (
+                0,
+                f"roof: grid source at {place}: 1 updates in 0 steps, 0 frozen steps, 0 failures, last voltage 234.0 V",
+            ),
+        ]
+        source.instrument.output = Output.ON
+        events.clear()
+        with told_sources(plan_with(source.port), options, timing, tell):
+            assert events == []
+        assert len(said) == 1

@@ -249,6 +249,24 @@ def judged(question, *changes, **limits):
             "The run holds no figure of CO2: it did not run to its end, or another version stored it.",
             id="co2",
         ),
+        pytest.param(
+            "co2",
+            (KpiValue("co2_net_kg", 1234.6), KpiValue("co2_avoided_kg", 10.4)),
+            {},
+            "not assessed",
+            "The net import stands for 1235 kg of CO2, 10 kg less than if all consumption came from the upstream grid; there is no "
+            "limit to judge it by.",
+            id="co2 of days",
+        ),
+        pytest.param(
+            "co2",
+            (KpiValue("co2_net_kg", 0.514), KpiValue("co2_avoided_kg", -0.001)),
+            {},
+            "not assessed",
+            "The net import stands for 0.51 kg of CO2, 0.00 kg less than if all consumption came from the upstream grid; there is no "
+            "limit to judge it by.",
+            id="co2 of minutes",
+        ),
     ],
 )
 def test_verdict(question, changes, limits, status, reason):

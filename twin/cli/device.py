@@ -45,6 +45,8 @@ device_app.command("proxy")(proxy_command)
 
 _LAST_UNIT = 255
 _MODBUS_PORT = 502
+_USUAL_UNITS = "1-10,71,255"
+"""The first ones, and those of the shipped maps."""
 
 
 @device_app.command("maps")
@@ -89,9 +91,12 @@ def scan_command(
     where: Annotated[
         str, typer.Argument(metavar="HOST[:PORT]", help="Address; rtu:/dev/ttyUSB0@19200 for a serial line.")
     ],
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="TCP port, where HOST says none.")
+    ] = None,
     units: Annotated[
-        str, typer.Option("--units", metavar="LIST", help="Units to try: 1-10, 71, 126.")
-    ] = "1-10",
+        str, typer.Option("--units", metavar="LIST", help="Units to try, numbers and ranges.")
+    ] = _USUAL_UNITS,
     parity: Parity = ParityOption.EVEN,
     timeout_s: Annotated[
         float, typer.Option("--timeout-s", min=0.05, max=10.0, help="Wait for each answer [s].")
@@ -103,9 +108,11 @@ def scan_command(
 
     def work() -> int:
         from hil_adapters.acceptance.scanning import UnitFound, scan_units
+        from hil_adapters.errors import LinkLostError
+        from hil_adapters.wire.base import TcpTarget
         from twin import console, console_device
 
-        target = Place(host=where, port=None, line=None, parity=parity).target(_MODBUS_PORT)
+        target = Place(host=where, port=port, line=None, parity=parity).target(_MODBUS_PORT)
         tried = _units(units)
 
         async def scan() -> list[UnitFound]:
@@ -117,7 +124,12 @@ def scan_command(
             return found
 
         with wire_errors():
-            found = asyncio.run(scan())
+            try:
+                found = asyncio.run(scan())
+            except LinkLostError as error:
+                if not isinstance(target, TcpTarget) or target.port != _MODBUS_PORT:
+                    raise
+                raise LinkLostError(f"{error}; for another port write HOST:PORT") from error
         if json_out:
             console.json_line([console_device.unit_for_json(unit) for unit in found])
         elif not found:
@@ -162,6 +174,10 @@ def read_command(
             console.json_line(console_device.look_for_json(seen))
         else:
             console_device.look(seen)
+        if point is None and not seen.says_anything:
+            raise RunError(
+                f"{target}, unit {seen.unit}: no point of map {seen.map.name} can be read; wrong map?"
+            )
         return 0
 
     guarded(work, debug=debug)

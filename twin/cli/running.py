@@ -52,6 +52,10 @@ def run_and_show(
             result = run(loaded, options, progress)
     for failed in result.failed:
         console.say(f"error: {failed.label}: {failed.message}")
+    if json_out or quiet:  # else the table has them below it
+        for entry in result.strategies:
+            for reason in () if entry.live is None else entry.live.invalid:
+                console.say(f"error: {entry.label}: the run does not count: {reason}")
     report = write_report(result.folder)
     _show_result(result, report, json_out=json_out, quiet=quiet)
     return result

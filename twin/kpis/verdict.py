@@ -21,6 +21,7 @@ _POWER_TOLERANCE_KW = 1e-3
 """Resolution of stored powers."""
 
 _WHOLE_FROM = 1000.0
+_MANY_KG = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +231,12 @@ def _money(found: Values) -> Verdict:
     return Verdict(question="money", label="Energy cost", status="not assessed", reason=reason)
 
 
+def _kg_text(value_kg: float) -> str:
+    """Return a mass with decimals where it is small: minutes of a feeder are grams."""
+    digits = 0 if abs(value_kg) >= _MANY_KG else 2
+    return f"{round(value_kg, digits) + 0.0:.{digits}f}"  # without the sign of a rounded zero
+
+
 def _co2(found: Values) -> Verdict:
     net = found.get("co2_net_kg")
     if net is None or net.value is None:
@@ -237,7 +244,7 @@ def _co2(found: Values) -> Verdict:
     else:
         avoided = _number(found["co2_avoided_kg"])
         reason = (
-            f"The net import stands for {net.value:.0f} kg of CO2, {avoided:.0f} kg less than if all consumption came from "
+            f"The net import stands for {_kg_text(net.value)} kg of CO2, {_kg_text(avoided)} kg less than if all consumption came from "
             "the upstream grid; there is no limit to judge it by."
         )
     return Verdict(question="co2", label="CO2", status="not assessed", reason=reason)

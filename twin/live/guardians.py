@@ -2,16 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from hil_adapters.errors import GuardError
-from hil_adapters.guard.link import GuardianLink
-from hil_adapters.guard.messages import DeviceImage, GuardState, Image, SetPoints
+from hil_adapters.guard.link import GuardianLink, started_guardian
+from hil_adapters.guard.messages import DeviceImage, GuardianConfig, GuardState, Image, SetPoints
 from hil_adapters.samples import Quality
 from twin.errors import InputError, RunError
 from twin.hil import HilSlot
 
-__all__ = ["GuardianGroup", "arm", "await_readings"]
+__all__ = ["GuardianGroup", "arm", "await_readings", "guarding"]
 
 _FIRST_READING_S = 30.0
 """A device may take this long from the start of the guardian to its first readings [s]."""
@@ -39,6 +40,26 @@ class GuardianGroup:
             devices.update(image.devices)
             events += image.events
         return Image(devices=devices, events=tuple(events))
+
+
+@contextmanager
+def guarding(config: GuardianConfig, say: Callable[[str], None]) -> Iterator[GuardianLink]:
+    """Start a guardian and stop it at the end; ``say`` is told how each real device was left, whatever ended the run.
+
+    Raises:
+        GuardianError: it does not start, or had ended before it was stopped.
+    """
+    real = {device.name for device in config.devices if not device.emulated}
+    started: list[GuardianLink] = []
+    try:
+        with started_guardian(config) as link:
+            started.append(link)
+            yield link
+    finally:
+        for link in started:
+            for name, left in () if link.report is None else link.report.devices.items():
+                if name in real:
+                    say(f"{name}: {left.text}")
 
 
 def _part(set_points: SetPoints, names: frozenset[str]) -> SetPoints:

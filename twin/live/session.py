@@ -3,18 +3,19 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hil_adapters.errors import HilError
-from hil_adapters.guard.link import started_guardian
 from hil_adapters.guard.messages import GuardianConfig, GuardState
 from twin.errors import InputError, RunError
 from twin.hil import HilPlan, HilSlot
-from twin.live.guardians import GuardianGroup, arm, await_readings
+from twin.live.garbage import short_collections
+from twin.live.guardians import GuardianGroup, arm, await_readings, guarding
 from twin.live.hang import WatchedPace
 from twin.live.repeats import Repeats
 from twin.live.replay import RecordedClock, RecordingGuardian, ReplayedGuardian, exchange_file
@@ -25,7 +26,7 @@ from twin.results import layout
 from twin.scenario.live import LiveSpec
 from twin.simulators.exchange import HilExchange, WorldSink
 from twin.simulators.pace import LatePolicy, Pace, RealTimePace, Schedule, Unpaced
-from twin.simulators.sources import started_sources
+from twin.simulators.sources import SourceSink, started_sources
 from twin.virtual.config import HostConfig
 from twin.virtual.link import HostLink, started_host
 
@@ -37,6 +38,7 @@ __all__ = [
     "check_live",
     "live_session",
     "replay_session",
+    "told_sources",
 ]
 
 _LEAST_FEED_TIMEOUT_S = 2.0
@@ -236,12 +238,16 @@ def live_session(
         tick_s=tick_s,
         late_limit_s=tick_s if spec.late_limit is None else spec.late_limit,
     )
+    sources = partial(told_sources, plan, options, timing, tell)
     stop = threading.Event()
     schedule = Schedule(tick_s=tick_s, policy=LatePolicy(spec.on_late))
     with ExitStack() as closing:
         closing.enter_context(stop_on_signals(stop))
+        closing.enter_context(short_collections())
         exchange = (
-            closing.enter_context(_devices(plan, spec, options, tick_s=tick_s, folder=folder, stop=stop))
+            closing.enter_context(
+                _devices(plan, spec, options, tick_s=tick_s, folder=folder, stop=stop, sources=sources)
+            )
             if plan
             else None
         )
@@ -286,6 +292,7 @@ def _devices(
     tick_s: float,
     folder: Path,
     stop: threading.Event,
+    sources: Callable[[], AbstractContextManager[tuple[SourceSink, ...]]],
 ) -> Iterator[HilExchange]:
     """Start host and guardians, arm what may be armed, and wait for the first readings.
 
@@ -320,7 +327,7 @@ def _devices(
                     folder=devices / name,
                     step_s=tick_s,
                 )
-                link = closing.enter_context(started_guardian(config))
+                link = closing.enter_context(guarding(config, options.say))
                 guardians.add(link, [slot.name for slot in slots])
                 await_readings(link, slots, stop=stop)
                 if options.mode is LiveMode.ARMED:
@@ -329,11 +336,31 @@ def _devices(
             if host is not None:
                 worlds.append((host, [slot.name for slot in plan.virtual]))
             if options.mode is LiveMode.ARMED:
-                worlds += [(sink, [sink.device]) for sink in closing.enter_context(started_sources(plan))]
+                worlds += [(sink, [sink.device]) for sink in closing.enter_context(sources())]
             recorded = RecordingGuardian(guardians, exchange_file(folder), clock)
             yield HilExchange(plan, recorded, worlds=worlds, expires_s=feed_timeout_s, clock=clock)
     except HilError as error:
         raise RunError(str(error)) from error
+
+
+@contextmanager
+def told_sources(
+    plan: HilPlan, options: LiveOptions, timing: TimingLog, tell: Callable[[int, str], None]
+) -> Iterator[tuple[SourceSink, ...]]:
+    """Start the grid sources; tell which are off, and at the end how each followed the feeder."""
+    sinks: tuple[SourceSink, ...] = ()
+    try:
+        with started_sources(plan) as sinks:
+            for warning in (sink.warning for sink in sinks):
+                if warning is not None:
+                    options.say(warning)
+                    tell(0, warning)
+            yield sinks
+    finally:
+        summary = timing.summary()
+        n_steps = 0 if summary is None else summary.n_steps
+        for sink in sinks:
+            tell(n_steps, sink.summary(n_steps))
 
 
 def _host(closing: ExitStack, plan: HilPlan, spec: LiveSpec, folder: Path) -> HostLink:
