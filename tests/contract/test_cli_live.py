@@ -412,7 +412,7 @@ devices:
      modbus: {map: sunspec_pv, faults: [{fault: wrong_function, from_s: 1.0, until_s: 2.0}]}}
   - {kind: battery, name: Store, home: Load R1, capacity_kwh: 1, power_kw: 10, as: virtual,
      modbus: {map: sunspec_battery, faults: [{fault: close, from_s: 2.0, until_s: 2.5}]}}
-live: {speed: 5, poll: 50 ms}
+live: {speed: 5, poll: 50 ms, invalid_if: {stale_share: 90 %}}   # the faults are meant
 strategies: {self_consumption: , none: }
 """
 
