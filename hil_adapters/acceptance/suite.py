@@ -230,9 +230,8 @@ def _cancelled_by_signals() -> Iterator[None]:
 
     taken = []
     for number in numbers:
-        with contextlib.suppress(
-            NotImplementedError, RuntimeError
-        ):  # not on every system, not in every thread
+        # asyncio raises these where a system has no such handlers, and outside the main thread
+        with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(number, end)
             taken.append(number)
     try:
